@@ -1,0 +1,22 @@
+"""/api/users/3/orders: what one user bought."""
+
+from app.core.errors import Conflict, NotFound
+from app.core.problems import problems
+from app.core.types import Id
+from app.deps import Db
+from app.schemas.orders import Order, OrderCreate, OrderList
+from app.services import orders
+from filerouter import RouteConfig, operation
+
+config = RouteConfig(public=True, responses=problems(NotFound))
+
+
+async def get(user_id: Id, db: Db) -> OrderList:
+    """List a user's orders, newest first."""
+    return await orders.of_user(db, user_id)
+
+
+@operation(status_code=201, responses=problems(Conflict))
+async def post(user_id: Id, new: OrderCreate, db: Db) -> Order:
+    """Place an order: takes the items from the stock, at today's prices."""
+    return await orders.place(db, user_id, new)

@@ -1,0 +1,47 @@
+"""`/docs`: Swagger UI over our OpenAPI document, served from the installed wheel.
+
+Nothing is fetched from another host, so that the page works offline and under a strict policy.
+"""
+
+from importlib.resources import files
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+)
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}: API</title>
+<link rel="icon" href="/docs/assets/favicon-32x32.png">
+<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+</head>
+<body>
+<div id="docs"></div>
+<script src="/docs/assets/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+_START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#docs", deepLinking: true, tryItOutEnabled: true});'
+
+
+def add_docs(app: FastAPI) -> None:
+    """Serve the page, its script and its assets under `/docs`."""
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(_PAGE.format(title=app.title), headers={"Content-Security-Policy": _POLICY})
+
+    @app.get("/docs/start.js", include_in_schema=False)
+    async def start() -> Response:
+        return Response(_START, media_type="text/javascript")
+
+    # Only the files of the package are used: importing it is not needed.
+    assets = StaticFiles(directory=str(files("fastapi_swagger") / "resources"))
+    app.mount("/docs/assets", assets)

@@ -1,0 +1,94 @@
+"""Every error that a client can see, as an RFC 9457 problem document.
+
+Problem
+├── BadRequest          400  the request cannot be understood
+├── Unauthorized        401  nobody is signed in
+├── Forbidden           403  somebody is, and may not
+├── NotFound            404  there is no such thing, or not for you
+├── Conflict            409  it is there already, or in use
+├── UnsupportedMediaType 415 the body is of another kind than we read
+├── Unprocessable       422  understood, and wrong: `errors` says where
+├── Unavailable         503  a service we need does not answer; try again
+│   └── DatabaseUnavailable
+└── (anything else)     500  our fault; the log has the traceback under the request's id
+
+Services raise these; no handler catches them. Status, title and headers belong to the class,
+the sentence to the place that raises it.
+"""
+
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class Problem(Exception):
+    """An answer that is not a success. `detail` is one sentence for a person and says what to do."""
+
+    status: ClassVar[int] = 500
+    headers: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, detail: str | None = None, *, errors: list[dict[str, str]] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors or []
+
+    @classmethod
+    def title(cls) -> str:
+        """The status code's own phrase, as RFC 9457 §4.2.1 asks of problems without a type of their own."""
+        return HTTPStatus(cls.status).phrase
+
+
+class BadRequest(Problem):
+    """400."""
+
+    status = 400
+
+
+class Unauthorized(Problem):
+    """401; names the scheme, as RFC 9110 §11.6.1 requires."""
+
+    status = 401
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Session"}
+
+
+class Forbidden(Problem):
+    """403."""
+
+    status = 403
+
+
+class NotFound(Problem):
+    """404."""
+
+    status = 404
+
+
+class Conflict(Problem):
+    """409."""
+
+    status = 409
+
+
+class UnsupportedMediaType(Problem):
+    """415."""
+
+    status = 415
+
+
+class Unprocessable(Problem):
+    """422."""
+
+    status = 422
+
+
+class Unavailable(Problem):
+    """503, to be tried again after a moment."""
+
+    status = 503
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class DatabaseUnavailable(Unavailable):
+    """PostgreSQL does not answer."""
+
+    def __init__(self, detail: str = "The database does not answer. Try again in a moment.") -> None:
+        super().__init__(detail)

@@ -1,0 +1,70 @@
+"""The application: the one place where everything is wired."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp
+
+from app.core.db import create_engine, create_sessions
+from app.core.docs import add_docs
+from app.core.http import Envelope
+from app.core.logging import configure_logging
+from app.core.openapi import as_problems
+from app.core.problems import add_problem_handlers, problems
+from app.deps import require_user
+from app.settings import Settings, get_settings
+from filerouter import FileRouter
+
+
+class App(FastAPI):
+    """FastAPI inside an Envelope, with problem documents in its OpenAPI."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put the envelope outside of everything, so that no answer leaves without it."""
+        return Envelope(super().build_middleware_stack(), https=self.state.settings.production)
+
+    def openapi(self) -> dict[str, Any]:
+        """FastAPI's document, with errors described as they are sent."""
+        return as_problems(super().openapi())
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Hold the process's connections. Nothing is connected before the first request needs it."""
+    engine = create_engine(app.state.settings.database_url, app.state.settings.database_pool_size)
+    app.state.sessions = create_sessions(engine)
+    yield
+    await engine.dispose()
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Wire an application; raises RouteTreeError when a route file is wrong."""
+    configure_logging(settings.log_level, json=settings.production)
+    app = App(
+        title="SaaS starter",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None if settings.production else "/openapi.json",
+        max_body_size=settings.max_body_size,
+        form_limits={"max_fields": 100, "max_files": 10, "max_part_size": settings.max_body_size},
+        responses=problems(400, 413, 422, 500, 503),
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.add_middleware(
+        TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts.split(","), www_redirect=False
+    )
+    add_problem_handlers(app)
+    if not settings.production:
+        add_docs(app)
+    api = FileRouter(Path(__file__).parent / "api", prefix="/api", guard=require_user)
+    api.mount(app, reload=settings.environment == "development")
+    return app
+
+
+app = create_app(get_settings())

@@ -1,0 +1,19 @@
+"""How the service is."""
+
+from typing import Literal
+
+from app.core.schema import Output
+
+
+class Health(Output):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(Output):
+    """What the service needs, and whether it answers. `degraded` still serves."""
+
+    status: Literal["ok", "degraded"]
+    database: Literal["ok"] = "ok"
+    cache: Literal["ok", "unavailable"]

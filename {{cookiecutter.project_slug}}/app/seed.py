@@ -1,0 +1,139 @@
+"""Example data that looks real and is the same every time: `uv run python -m app.seed`."""
+
+import asyncio
+import random
+import sys
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.db import create_engine, create_sessions
+from app.models.files import File
+from app.models.orders import Order, OrderItem
+from app.models.posts import Post
+from app.models.products import Product
+from app.models.users import User
+from app.settings import get_settings
+
+NOW = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
+PEOPLE = """Ada Lindqvist, Bruno Okafor, Chiara Romano, Diego Fuentes, Elif Yilmaz, Farid Haddad,
+Greta Sommer, Hana Kimura, Ivan Petrov, Julia Novak, Kofi Mensah, Lena Fischer, Mateo Silva,
+Nadia Rahman, Oskar Berg, Priya Nair, Quentin Moreau, Rosa Jimenez, Sven Dahl, Tara O'Neill"""
+SHELVES = {
+    "audio/headphones": ("Over-ear headphones", "In-ear monitors", "Sports earbuds", "Studio headphones"),
+    "audio/speakers": ("Bookshelf speaker", "Travel speaker", "Soundbar", "Shower radio"),
+    "office/desks": ("Standing desk", "Corner desk", "Folding desk", "Desk drawer unit"),
+    "office/chairs": ("Task chair", "Kneeling chair", "Drafting stool", "Lounge chair"),
+    "home/lighting": ("Reading lamp", "Floor lamp", "LED strip", "Bedside lamp"),
+    "home/kitchen/coffee": ("Pour-over set", "Burr grinder", "Espresso machine", "Milk frother"),
+    "home/kitchen/knives": ("Chef's knife", "Paring knife", "Bread knife", "Knife block"),
+    "outdoor/camping": ("Two-person tent", "Sleeping mat", "Camp stove", "Head torch"),
+}
+FINISHES = ("Classic", "Pro", "Mini")
+TOPICS = {
+    "nextjs": ("Coming from Next.js", "Route handlers, side by side", "Typed clients for both worlds"),
+    "fastapi": ("Dependencies that commit", "Streaming without tears", "Response models that pay"),
+    "postgres": ("One query where one does", "Money is not a float", "Locks in the right order"),
+    "caching": ("Stale while revalidate", "A cache that never lies", "One flight per key"),
+    "jobs": ("Work that is never lost", "Leases and fences", "Cancel means cancel"),
+}
+FILES = {
+    "guides/getting-started.md": "# Getting started\n\nEvery file under `app/api/` is an endpoint.\n",
+    "guides/routing/parameters.md": "# Parameters\n\n`[id].py` takes one segment, `[...path].py` the rest.\n",
+    "legal/terms.txt": "Be kind. Pay on time.\n",
+}
+
+
+def slug(text: str) -> str:
+    """Lower-case words joined by hyphens."""
+    words = "".join(letter if letter.isalnum() else " " for letter in text.lower()).split()
+    return "-".join(words)
+
+
+def users() -> list[dict[str, Any]]:
+    """Twenty people."""
+    names = [" ".join(name.split()) for name in PEOPLE.split(",")]
+    return [{"name": name, "email": f"{slug(name)}@example.com"} for name in names]
+
+
+def products(dice: random.Random) -> list[dict[str, Any]]:
+    """Each thing in three finishes."""
+    return [
+        {
+            "sku": slug(f"{name} {finish}"),
+            "name": f"{name}, {finish}",
+            "description": f"Our {name.lower()} in the {finish.lower()} finish.",
+            "category": category,
+            "price": Decimal(dice.randrange(990, 49990, 500)) / 100,
+            "stock": dice.randrange(5, 200),
+        }
+        for category, names in SHELVES.items()
+        for name in names
+        for finish in FINISHES
+    ]
+
+
+def posts(dice: random.Random, authors: list[int]) -> list[dict[str, Any]]:
+    """Each title three times over the years, newest last."""
+    titles = [
+        (topic, f"{title}, part {part}") for part in (1, 2, 3) for topic in TOPICS for title in TOPICS[topic]
+    ]
+    return [
+        {
+            "slug": slug(title),
+            "title": title,
+            "body": f"{title}: what we learned, and what we would do again.",
+            "tags": sorted({topic, dice.choice(sorted(TOPICS))}),
+            "author_id": dice.choice(authors),
+            "published_at": NOW - timedelta(days=7 * (len(titles) - number)),
+        }
+        for number, (topic, title) in enumerate(titles)
+    ]
+
+
+def orders(dice: random.Random, buyers: list[int], shelf: list[Product]) -> list[Order]:
+    """Two orders for each buyer, of one to three products."""
+    made = []
+    for number, user_id in enumerate(buyers * 2):
+        items = [
+            OrderItem(product_id=product.id, quantity=dice.randint(1, 3), unit_price=product.price)
+            for product in dice.sample(shelf, dice.randint(1, 3))
+        ]
+        total = sum((item.quantity * item.unit_price for item in items), Decimal(0))
+        placed_at = NOW - timedelta(hours=9 * number)
+        made.append(Order(user_id=user_id, items=items, total=total, placed_at=placed_at))
+    return made
+
+
+async def seed(db: AsyncSession) -> bool:
+    """Fill the tables; False, and nothing done, when there are users already."""
+    if await db.scalar(select(func.count()).select_from(User)):
+        return False
+    dice = random.Random(7)  # noqa: S311 (the same data every time, no secrets)
+    people = (await db.scalars(insert(User).returning(User.id, sort_by_parameter_order=True), users())).all()
+    shelf = (
+        await db.scalars(insert(Product).returning(Product, sort_by_parameter_order=True), products(dice))
+    ).all()
+    await db.execute(insert(Post), posts(dice, list(people)))
+    db.add_all(orders(dice, list(people)[:15], list(shelf)))
+    db.add_all(
+        File(path=path, media_type="text/plain; charset=utf-8", content=text.encode())
+        for path, text in FILES.items()
+    )
+    return True
+
+
+async def main() -> None:
+    """Seed the configured database in one transaction."""
+    engine = create_engine(get_settings().database_url, pool_size=1)
+    async with create_sessions(engine).begin() as db:
+        done = await seed(db)
+    await engine.dispose()
+    sys.stdout.write("example data written\n" if done else "there are users already: nothing written\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,1 @@
+"""What the product does: plain async functions, one module per noun. They never commit."""

@@ -1,0 +1,55 @@
+"""Orders: what may be bought, and at which price."""
+
+from decimal import Decimal
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import contains_eager
+
+from app.core.errors import Conflict, NotFound, Unprocessable
+from app.models.orders import Order as Row
+from app.models.orders import OrderItem as ItemRow
+from app.models.products import Product
+from app.models.users import User
+from app.schemas.orders import Order, OrderCreate, OrderList
+
+
+async def of_user(db: AsyncSession, user_id: int) -> OrderList:
+    """The user's orders with their items, newest first, in one query; NotFound without such a user."""
+    rows = (
+        select(User.id, Row)
+        .outerjoin(Row, Row.user_id == User.id)
+        .outerjoin(Row.items)
+        .options(contains_eager(Row.items))
+        .where(User.id == user_id)
+        .order_by(Row.id.desc(), ItemRow.product_id)
+    )
+    found = (await db.execute(rows)).unique().all()
+    if not found:
+        raise NotFound(f"There is no user {user_id}.")
+    return OrderList(items=[Order.model_validate(order) for _, order in found if order])
+
+
+async def place(db: AsyncSession, user_id: int, new: OrderCreate) -> Order:
+    """Buy: take the items from the stock and fix their prices.
+
+    Raises NotFound without such a user, Unprocessable for an unknown product, Conflict when the
+    stock is too small. Rows are locked in order of id, so that two buyers never wait for each other.
+    """
+    if await db.get(User, user_id) is None:
+        raise NotFound(f"There is no user {user_id}.")
+    wanted = {item.product_id: item.quantity for item in new.items}
+    locked = select(Product).where(Product.id.in_(wanted)).order_by(Product.id).with_for_update()
+    products = (await db.scalars(locked)).all()
+    if missing := wanted.keys() - {product.id for product in products}:
+        raise Unprocessable(f"There is no product {min(missing)}.")
+    for product in products:
+        if product.stock < wanted[product.id]:
+            raise Conflict(f"Only {product.stock} of product {product.id} are left.")
+        product.stock -= wanted[product.id]
+    items = [ItemRow(product_id=p.id, quantity=wanted[p.id], unit_price=p.price) for p in products]
+    total = sum((item.quantity * item.unit_price for item in items), Decimal(0))
+    order = Row(user_id=user_id, total=total, items=items)
+    db.add(order)
+    await db.flush()
+    return Order.model_validate(order)

@@ -1,0 +1,115 @@
+"""Environment → typed settings.
+
+Sources, later ones lose: process environment, `.env`, the file that a running `uv run dev`
+writes for other terminals. All problems are shown at once, in words, before anything starts.
+"""
+
+import difflib
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BeforeValidator, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_FILE = Path(".env")
+DEV_FILE = Path(".dev/urls.env")
+# Read by `dev` and by the tools beside the application, not by the application itself.
+FOREIGN = {"HOST", "POSTGRES_PORT", "VALKEY_PORT"}
+
+
+class SettingsError(SystemExit):
+    """The settings are wrong; the message lists every problem and ends the process with status 1."""
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if value and value.partition("://")[0] not in schemes:
+            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return value
+
+    return AfterValidator(check)
+
+
+Hosts = Annotated[str, BeforeValidator(lambda value: str(value).replace(" ", ""))]
+
+
+class Settings(BaseSettings):
+    """What a deployment may set. Names are those of the environment variables, in lower case."""
+
+    model_config = SettingsConfigDict(
+        env_file=(DEV_FILE, ENV_FILE), env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    environment: Literal["development", "test", "production"] = "production"
+    """Production unless stated: `uv run dev` and the tests state otherwise."""
+    port: int = 8000
+    """TCP port of the API; 0 lets `dev` take any free one."""
+    database_url: Annotated[str, _url("postgresql", "postgres")] = ""
+    """`postgresql://user:password@host:port/database`; required in production."""
+    redis_url: Annotated[str, _url("redis", "rediss", "valkey", "valkeys")] = ""
+    """`redis://:password@host:port/0` of Valkey or Redis: the cache; required in production."""
+    celery_broker_url: str = ""
+    """Where job messages travel; `redis://…/1` or `amqp://…`. Defaults to `REDIS_URL`."""
+    allowed_hosts: Hosts = "*"
+    """Comma-separated host names that the API answers to; `*` for any, refused in production."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    database_pool_size: int = 10
+    """Connections to PostgreSQL per process; up to 5 more under load."""
+    max_body_size: int = 1024 * 1024
+    """Largest accepted request body in bytes, unless a route file says otherwise."""
+
+    @property
+    def production(self) -> bool:
+        """Whether this is the real thing: JSON logs, no docs page, strict transport headers."""
+        return self.environment == "production"
+
+
+def _problems(error: ValidationError) -> list[str]:
+    return [
+        f"{'.'.join(map(str, item['loc'])).upper()}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors(include_input=False, include_url=False)
+    ]
+
+
+def _typos() -> list[str]:
+    """Names in `.env` that no setting has. The process environment is not ours to judge."""
+    known = {name.upper() for name in Settings.model_fields} | FOREIGN
+    found = []
+    for name in dotenv_values(ENV_FILE) if ENV_FILE.is_file() else ():
+        if name.upper() not in known:
+            guess = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f"did you mean {guess[0]}?" if guess else "remove it, or add it to app/settings.py."
+            found.append(f"{name}: no setting has this name ({ENV_FILE}); {hint}")
+    return found
+
+
+def _missing(settings: Settings) -> list[str]:
+    if not settings.production:
+        return []
+    required = {"DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url}
+    missing = [f"{name}: required in production" for name, value in required.items() if not value]
+    if settings.allowed_hosts == "*":
+        missing.append("ALLOWED_HOSTS: name the hosts that the API answers to, as in `api.example.com`")
+    return missing
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """Read and check the settings once per process; raises SettingsError with all problems."""
+    problems = _typos()
+    try:
+        settings = Settings()
+        problems += _missing(settings)
+    except ValidationError as error:
+        problems += _problems(error)
+        settings = None
+    if settings is None or problems:
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        raise SettingsError(
+            f"The settings have {len(problems)} problem(s):\n{listed}\n"
+            "Set them in the environment or in .env (.env.example shows all); "
+            "for development, start `uv run dev`."
+        )
+    return settings
