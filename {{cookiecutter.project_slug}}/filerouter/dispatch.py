@@ -1,0 +1,127 @@
+"""Where FastAPI would try one route after the other, ask the trie."""
+
+import copy
+from collections.abc import Callable, Sequence
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute, APIWebSocketRoute
+from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+
+from filerouter import conflicts
+from filerouter.segments import Kind
+from filerouter.trie import Place, Trie
+
+Step = Callable[[str, Scope], APIRouter | None]
+_EXACT = (Route, WebSocketRoute, APIRoute, APIWebSocketRoute)
+
+
+def narrow(router: APIRouter, routes: list[BaseRoute]) -> APIRouter:
+    """The same router with the same settings, knowing these routes only."""
+    narrowed = copy.copy(router)
+    narrowed.routes = routes
+    return narrowed
+
+
+class Tree:
+    """The places of one mounted folder, and what to do before a request."""
+
+    def __init__(self, prefix: str, before: Callable[[], None] | None) -> None:
+        self.prefix = prefix
+        self.before = before
+        self.places: list[Place] = []
+
+    def lookup(self) -> "Step":
+        """A function from a path to the router of its place."""
+        trie, exact, prefix = Trie(), {}, self.prefix
+        for place in self.places:
+            trie.add(place)
+            if all(segment.kind == Kind.STATIC for segment in place.segments):
+                exact[conflicts.url(place.segments, prefix)] = place.router
+
+        def lookup(path: str, scope: Scope) -> APIRouter | None:
+            if router := exact.get(path):
+                return router
+            if not path.startswith(prefix):
+                return None
+            below = path[len(prefix) :].removesuffix("/")
+            if below[:1] not in ("", "/"):
+                return None
+            place = trie.find(below[1:].split("/") if below else [])
+            return place.router if place else None
+
+        return lookup
+
+
+class Dispatch:
+    """Sits on `router.middleware_stack`, where `router.app`, the linear search, sat.
+
+    It decides nothing: it only leaves out the routes that cannot match, and lets FastAPI's own router
+    search the few that remain. The order of `router.routes` is kept, also between trees and other routes.
+    """
+
+    def __init__(self, router: APIRouter) -> None:
+        self.router = router
+        self.trees: list[Tree] = []
+        self.index()
+
+    @classmethod
+    def of(cls, router: APIRouter) -> "Dispatch":
+        """The one of this router."""
+        if not isinstance(router.middleware_stack, cls):
+            router.middleware_stack = cls(router)
+        return router.middleware_stack
+
+    def index(self) -> None:
+        """Read `router.routes` anew."""
+        owner = {id(r): tree for tree in self.trees for place in tree.places for r in place.routes}
+        self.others = [route for route in self.router.routes if id(route) not in owner]
+        self.count = len(self.router.routes)
+        self.steps: list[Step] = []
+        run: list[BaseRoute] = []
+        last = None
+        for route in self.router.routes:
+            tree = owner.get(id(route))
+            if tree is None:
+                run.append(route)
+            elif tree is not last:
+                if run:
+                    self.steps.append(self._search(run))
+                self.steps.append(tree.lookup())
+                run = []
+            last = tree
+        # What comes after the last tree is among the others, which are searched when all else failed.
+
+    def _search(self, routes: Sequence[BaseRoute]) -> Step:
+        """If one of the other routes that come before a tree may match, everything is searched in order."""
+        exact = {r.path for r in routes if type(r) in _EXACT and not r.param_convertors}  # type: ignore[attr-defined]
+        unsure = [r for r in routes if type(r) not in _EXACT or r.param_convertors]  # type: ignore[attr-defined]
+
+        def search(path: str, scope: Scope) -> APIRouter | None:
+            found = path in exact or any(r.matches(scope)[0] is not Match.NONE for r in unsure)
+            return self.router if found else None
+
+        return search
+
+    def find(self, scope: Scope) -> APIRouter:
+        """The router that knows the routes for this request."""
+        path, root = scope["path"], scope.get("root_path", "")
+        if root and path.startswith(root) and path[len(root) :][:1] in ("", "/"):
+            path = path[len(root) :]
+        if path.endswith("\n"):
+            return self.router  # `$` in a regular expression matches before it: left to them
+        for step in self.steps:
+            if router := step(path, scope):
+                return router
+        return narrow(self.router, self.others)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await self.router.app(scope, receive, send)
+        for tree in self.trees:
+            if tree.before:
+                tree.before()
+        if self.count != len(self.router.routes):
+            self.index()
+        scope.setdefault("router", self.router)
+        return await self.find(scope).app(scope, receive, send)

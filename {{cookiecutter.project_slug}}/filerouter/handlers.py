@@ -1,0 +1,88 @@
+"""Which functions of a module answer requests, and which only look as if they did."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.dependencies.models import Dependant
+
+from filerouter.config import RouteConfig
+from filerouter.problems import Problem, shown
+from filerouter.scan import RouteFile
+from filerouter.segments import Kind, Segment
+
+VERBS = ("get", "post", "put", "patch", "delete", "head", "options", "websocket")
+
+
+def handlers_of(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    """The handlers by verb. A `get` that was imported from elsewhere is none."""
+    return {verb: vars(module)[verb] for verb in VERBS if _is_own(vars(module).get(verb), module)}
+
+
+def problems_of(module: ModuleType, file: RouteFile) -> Iterator[Problem]:
+    """What the author of a route file has to change before it can be registered."""
+    where, handlers = shown(file.path), handlers_of(module)
+    hatch = isinstance(getattr(module, "router", None), APIRouter)
+    for name, value in vars(module).items():
+        if name not in VERBS and not name.startswith("_") and _is_own(value, module):
+            yield Problem("stray-function", (file.path,), f"{where}: {_stray(name)}")
+    if not isinstance(getattr(module, "config", RouteConfig()), RouteConfig):
+        text = f"{where}: config is no RouteConfig. Write config = RouteConfig(…), or rename it to _config."
+        yield Problem("unknown-setting", (file.path,), text)
+    if hatch and handlers:
+        text = (
+            f"{where}: has both a router and {', '.join(handlers)}(). Move them into the router, or drop it."
+        )
+        yield Problem("router-and-handlers", (file.path,), text)
+    if not hatch and not handlers:
+        text = f"{where}: has no handler. Write async def get(), post, put, patch, delete or websocket."
+        yield Problem("no-handler", (file.path,), text)
+    if "websocket" in handlers and not inspect.iscoroutinefunction(inspect.unwrap(handlers["websocket"])):
+        yield Problem("sync-websocket", (file.path,), f"{where}: websocket() must be async def.")
+
+
+def parameter_problems(
+    dependant: Dependant, verb: str, segments: tuple[Segment, ...], url: str, file: RouteFile
+) -> Iterator[Problem]:
+    """Parameters that the URL has and the handler not, or the reverse."""
+    where = shown(file.path)
+    taken = {field.alias for part in walk(dependant) for field in part.path_params}
+    given = {s.text for s in segments if s.kind >= Kind.PARAM}
+    asked = [field.alias for field in dependant.query_params]
+    for name in sorted(given - taken):
+        near = get_close_matches(name, asked, 1, cutoff=0.4)
+        advice = f"Rename its parameter {near[0]}" if near else f"Add it: {verb}({name}: str)"
+        text = f"{where}: {verb}() does not take {name} of {url}. {advice}."
+        yield Problem("missing-parameter", (file.path,), text)
+    mixed = " ".join(s.text for s in segments if s.kind == Kind.MIXED)
+    for name in sorted(taken - given):
+        if f"{{{name}" not in mixed:
+            text = f"{where}: {verb}() takes the path parameter {name}, which {url} has not. "
+            text += "Rename the file or the parameter."
+            yield Problem("unknown-parameter", (file.path,), text)
+
+
+def walk(dependant: Dependant) -> Iterator[Dependant]:
+    """A handler and all that it depends on."""
+    yield dependant
+    for part in dependant.dependencies:
+        yield from walk(part)
+
+
+def _is_own(value: object, module: ModuleType) -> bool:
+    """Whether a function was defined in this file, decorated or not."""
+    if not inspect.isfunction(value):
+        return False
+    return inspect.unwrap(value).__module__ == module.__name__ or "<locals>" in value.__qualname__
+
+
+def _stray(name: str) -> str:
+    near = get_close_matches(name.lower(), VERBS, 1)
+    if name.lower() in VERBS:
+        return f"{name}() is no handler. Write {name.lower()} in lower case."
+    if near:
+        return f"{name}() is no handler. Did you mean {near[0]}? Otherwise prefix it with _."
+    return f"{name}() is no handler. Prefix it with _, or move it to a service."

@@ -1,0 +1,116 @@
+"""The folder of route files as a part of an application."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
+
+from filerouter import conflicts, modules
+from filerouter.build import Build
+from filerouter.config import RouteConfig, UnknownSetting
+from filerouter.dispatch import Dispatch, Tree, narrow
+from filerouter.problems import Problem, RouteTreeError, shown
+from filerouter.scan import RouteFile, survey
+from filerouter.trie import Place
+
+
+class FileRouter:
+    """Every Python file below `root` is an endpoint below `prefix`.
+
+    `guard` is a dependency that every route needs unless its config says `public=True`.
+    """
+
+    def __init__(
+        self, root: str | Path, *, prefix: str = "", guard: Callable[..., Any] | None = None
+    ) -> None:
+        if prefix and (not prefix.startswith("/") or prefix.endswith("/") or "{" in prefix):
+            raise ValueError(f"prefix {prefix!r}: write it as '/api', without parameters")
+        self.root = Path(root).absolute()
+        self.prefix = prefix
+        self.guard = guard
+        self.files: list[RouteFile] = []
+        self._builds: dict[Path, Build] = {}
+
+    def mount(self, app: FastAPI, *, reload: bool = False) -> None:
+        """Register the tree on the application. Raises RouteTreeError with all problems."""
+        self._app = app
+        self._tree = Tree(self.prefix, None)
+        self._dispatch = Dispatch.of(app.router)
+        self._dispatch.trees.append(self._tree)
+        self.refresh()
+        app.router.redirect_slashes = False
+
+    def refresh(self) -> None:
+        """Read the tree again and swap the table, or raise RouteTreeError and leave it as it was."""
+        files, problems = survey(self.root, self.prefix)
+        package = modules.install(self.root)
+        loaded: dict[Path, ModuleType] = {}
+        for path in dict.fromkeys(path for file in files for path in (*file.folders, file.path)):
+            try:
+                loaded[path] = modules.load(modules.module_name(package, self.root, path))
+            except UnknownSetting as error:
+                problems.append(Problem("unknown-setting", (path,), f"{shown(path)}: {error}"))
+            except (Exception, SystemExit) as error:  # noqa: BLE001
+                trace = modules.users_traceback(error).replace("\n", "\n    ")
+                text = f"{shown(path)}: could not be imported.\n    {trace}"
+                problems.append(Problem("import-failed", (path,), text))
+        builds: dict[Path, Build] = {}
+        for file in files:
+            if all(path in loaded for path in (*file.folders, file.path)):
+                builds[file.path] = build = self._build(file, loaded)
+                problems += build.problems
+        problems += self._clashes(builds, problems)
+        if problems:
+            raise RouteTreeError(problems)
+        self._swap(files, builds)
+
+    def _build(self, file: RouteFile, loaded: dict[Path, ModuleType]) -> Build:
+        """The routes of a file: those of last time, if nothing about it has changed."""
+        module, config = loaded[file.path], RouteConfig()
+        for path in (*file.folders, file.path):
+            own = getattr(loaded[path], "config", None)
+            config |= own if isinstance(own, RouteConfig) else RouteConfig()
+        last = self._builds.get(file.path)
+        if last and last.module is module and last.config == config and last.file.segments == file.segments:
+            return last
+        return Build(narrow(self._app.router, []), file, module, config, self.guard).run()
+
+    def _clashes(self, builds: dict[Path, Build], known: list[Problem]) -> Iterator[Problem]:
+        """What is only seen when all files are read: paths of their own routers, and operation ids."""
+        claims = [conflicts.Claim(b.file.segments, path) for path, b in builds.items()]
+        claims += [
+            conflicts.Claim(place, path) for path, b in builds.items() if b.has_router for place in b.places
+        ]
+        yield from (p for p in conflicts.find(claims, self.prefix) if p not in known)
+        ids: dict[str, list[Path]] = defaultdict(list)
+        for path, build in builds.items():
+            for route in (r for routes in build.places.values() for r in routes if isinstance(r, APIRoute)):
+                ids[route.operation_id or ""].append(path)
+        for name, paths in ids.items():
+            if len(paths) > 1:
+                text = f"{shown(paths[1])}: same operation id as {shown(paths[0])} ({name}). "
+                text += 'Give one of the handlers another: @operation(operation_id="…").'
+                yield Problem("duplicate-operation-id", (paths[1], paths[0]), text)
+
+    def _swap(self, files: list[RouteFile], builds: dict[Path, Build]) -> None:
+        """Put the new routes where the old ones were."""
+        router, old = self._app.router, {id(r) for place in self._tree.places for r in place.routes}
+        table = sorted(
+            ((segments, routes) for build in builds.values() for segments, routes in build.places.items()),
+            key=lambda item: [segment.slot for segment in item[0]],
+        )
+        new: list[BaseRoute] = [route for _, routes in table for route in routes]
+        kept = [route for route in router.routes if id(route) not in old]
+        at = next((i for i, route in enumerate(router.routes) if id(route) in old), len(kept))
+        router.routes[:] = kept[:at] + new + kept[at:]
+        self._app.openapi_schema = None
+        self._tree.places = [Place(s, routes, narrow(router, routes)) for s, routes in table]
+        self._builds, self.files = builds, files
+        for file in files:
+            file.methods = builds[file.path].methods
+        self._dispatch.index()
