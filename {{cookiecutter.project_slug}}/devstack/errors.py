@@ -1,5 +1,5 @@
 """The one error that devstack shows to a person."""
 
 
-class Problem(Exception):  # noqa: N818 (it is shown as it is, not handled)
+class Problem(Exception):
     """What a person can mend: the text says what and how. Printed without a traceback, exit code 1."""

@@ -24,11 +24,11 @@ FORGETFUL = dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes", "a
 class Postgres:
     """One cluster in `folder`/postgres. The order of use: `prepare`, start `command`, wait for `answers`."""
 
-    name = "postgres"
+    name, mendable = "postgres", False
     stop = signal.SIGINT  # "fast": open connections are closed; SIGTERM would wait for them
 
-    def __init__(self, folder: Path, *, durable: bool = True) -> None:
-        self.folder, self.durable = folder, durable
+    def __init__(self, folder: Path, *, durable: bool = True, port: int | None = None) -> None:
+        self.folder, self.durable, self.fixed_port = folder, durable, port
         self.identity: launch.Identity = "self"
 
     def prepare(self) -> None:
@@ -42,7 +42,7 @@ class Postgres:
             self._create()
         self._check_version()
         self._free_the_folder()
-        self.port = ports.of_folder(self.folder, "postgres")
+        self.port = ports.of_folder(self.folder, "postgres", self.fixed_port)
         settings = SERVER | {"port": str(self.port)} | ({} if self.durable else FORGETFUL)
         self.command = [str(self.programs / "postgres"), "-D", str(self.data)]
         self.command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -62,6 +62,15 @@ class Postgres:
                 return connection.recv(1) == b"R"
         except OSError:
             return False
+
+    def telling(self, line: str) -> bool:
+        """Errors of statements and of the server; not what belongs to every start and stop."""
+        return not re.match("LOG:|FATAL:  (terminating connection|the database system is)", line)
+
+    @property
+    def where(self) -> str:
+        """For the line that says it is ready."""
+        return f"on {ports.HOST}:{self.port}"
 
     def _create(self) -> None:
         """Make the cluster beside its place, then move it: killed at any moment, it is there or not."""

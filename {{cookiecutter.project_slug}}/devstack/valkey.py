@@ -25,12 +25,12 @@ appendfsync everysec
 class Valkey:
     """One server in `folder`/valkey. The order of use: `prepare`, start `command`, wait for `answers`."""
 
-    name = "valkey"
+    name, mendable = "valkey", False
     stop = signal.SIGTERM
     identity: launch.Identity = "self"
 
-    def __init__(self, folder: Path, *, durable: bool = True) -> None:
-        self.folder, self.durable = folder, durable
+    def __init__(self, folder: Path, *, durable: bool = True, port: int | None = None) -> None:
+        self.folder, self.durable, self.fixed_port = folder, durable, port
         self.environment = dict(os.environ)
 
     def prepare(self) -> None:
@@ -43,7 +43,7 @@ class Valkey:
             launch.reap(int(pid_file.read_text() or 0), data, self.stop)
             pid_file.unlink(missing_ok=True)
         self.password = secret(self.folder / "valkey.password")
-        self.port = ports.of_folder(self.folder, "valkey")
+        self.port = ports.of_folder(self.folder, "valkey", self.fixed_port)
         durable = "yes" if self.durable else "no"
         values = {"host": ports.HOST, "port": self.port, "password": self.password, "folder": data}
         private(data / "valkey.conf", CONFIGURATION.format(**values, durable=durable))
@@ -63,3 +63,12 @@ class Valkey:
                     return [replies.readline(), replies.readline()] == [b"+OK\r\n", b"+PONG\r\n"]
         except OSError:
             return False
+
+    def telling(self, line: str) -> bool:
+        """Warnings (#), but not those of every start and stop."""
+        return " # " in line and "WARNING" not in line and "bye" not in line
+
+    @property
+    def where(self) -> str:
+        """For the line that says it is ready."""
+        return f"on {ports.HOST}:{self.port}"

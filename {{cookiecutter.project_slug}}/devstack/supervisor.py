@@ -1,0 +1,190 @@
+"""The order of `dev`: engines, migrations, the application, and when that answers, the rest."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import time
+from urllib.parse import urlsplit
+
+from . import changes, launch, migrations, ports
+from .child import Child, Service
+from .errors import Problem
+from .files import last_lines, private
+from .postgres import Postgres
+from .project import Project
+from .row import RowService
+from .terminal import Terminal
+from .valkey import Valkey
+
+SHARED = ("ENVIRONMENT", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "PORT")
+
+
+class Supervisor:
+    """Runs everything until it is cancelled; `close` stops it. Both belong into the main thread."""
+
+    def __init__(self, project: Project, terminal: Terminal) -> None:
+        self.project, self.terminal = project, terminal
+        self.engines: list[Child] = []
+        self.rows: list[Child] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self.shared = project.state / "urls.env"
+
+    async def run(self) -> None:
+        """Start all, say so, and go on. Problem if an engine or a migration fails."""
+        began = time.monotonic()
+        await self._start_engines()
+        environment = self.project.environment()
+        private(self.shared, "".join(f"{name}={environment[name]}\n" for name in SHARED))
+        await self._migrate()
+        first, *rest = [RowService(self.project, row) for row in self.project.rows]
+        application = self._keep(first)
+        self.tasks.append(asyncio.create_task(self._follow_changes()))
+        await self._until_up([application])
+        others = [self._keep(service) for service in rest]
+        await self._until_up(others)
+        self._announce(time.monotonic() - began)
+        await asyncio.gather(*self.tasks)
+
+    async def close(self) -> None:
+        """Stop everything: first what uses the engines, then the engines."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await asyncio.gather(*(child.end() for child in self.rows))
+        await asyncio.gather(*(child.end(patience=10) for child in self.engines))
+        self.shared.unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """Stop everything at once."""
+        for child in self.rows + self.engines:
+            child.kill()
+
+    async def _start_engines(self) -> None:
+        settings, given = self.project.settings(), self.project.given
+        services: list[Postgres | Valkey] = []
+        if url := settings.get("DATABASE_URL"):
+            self.terminal.step("postgres", f"DATABASE_URL is set: {urlsplit(url).hostname}, nothing to start")
+        else:
+            services.append(Postgres(self.project.state, port=self.project.port("POSTGRES_PORT")))
+        if url := settings.get("REDIS_URL"):
+            _reach("REDIS_URL", url)
+            self.terminal.step("valkey", f"REDIS_URL is set: {urlsplit(url).hostname}, nothing to start")
+            given |= {"CELERY_BROKER_URL": url}
+        else:
+            services.append(Valkey(self.project.state, port=self.project.port("VALKEY_PORT")))
+        starts = []
+        for service in services:
+            began = time.monotonic()
+            service.prepare()
+            self.engines.append(self._child(service))
+            starts.append(asyncio.create_task(self._start_engine(self.engines[-1], began)))
+        await asyncio.sleep(0)  # now they are started; while they come up:
+        import asyncpg  # noqa: F401 (the next step needs it)
+
+        for failure in filter(None, await asyncio.gather(*starts, return_exceptions=True)):
+            raise failure
+        for service in services:
+            if isinstance(service, Postgres):
+                given["DATABASE_URL"] = service.url
+            else:
+                given |= {"REDIS_URL": f"{service.url}/0", "CELERY_BROKER_URL": f"{service.url}/1"}
+        self.tasks = [asyncio.create_task(child.keep(started=True)) for child in self.engines]
+
+    async def _start_engine(self, child: Child, began: float) -> None:
+        if not await child.start(began):
+            await child.reading
+            text = last_lines("\n".join(child.recent))
+            raise Problem(f"{child.name} did not start in {self.project.state}:\n{text}")
+
+    async def _migrate(self) -> None:
+        """Bring the database to the newest migration if it is not there; example data if it was empty."""
+        began, project = time.monotonic(), self.project
+        at = await migrations.current(project.environment()["DATABASE_URL"])
+        if at == migrations.heads(project.migrations):
+            self.terminal.step("migrate", "nothing to do", time.monotonic() - began)
+            return
+        code, output = await self._run(project.command(project.migrate))
+        if code:
+            where = migrations.culprit(output, project.migrations)
+            raise Problem(
+                f"The migration failed: {where}. The application was not started.\n{last_lines(output)}"
+            )
+        self.terminal.step("migrate", project.migrate, time.monotonic() - began)
+        if not at and project.seed.is_file():
+            await self._fill(".".join(project.seed.relative_to(project.folder).with_suffix("").parts))
+
+    async def _fill(self, module: str) -> None:
+        began = time.monotonic()
+        code, output = await self._run([sys.executable, "-m", module])
+        text = f"failed; again by: python -m {module}\n{last_lines(output)}" if code else "example data"
+        self.terminal.step("seed", text, time.monotonic() - began)
+
+    async def _run(self, command: list[str]) -> tuple[int | None, str]:
+        """Run a command to its end; its code and what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=self.project.folder,
+            env=self.project.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            **launch.options(signal.SIGTERM),
+        )
+        try:
+            output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return process.returncode, output.decode(errors="replace")
+
+    def _child(self, service: Service) -> Child:
+        return Child(service, self.project.folder, self.project.state, self.terminal)
+
+    def _keep(self, service: RowService) -> Child:
+        child = self._child(service)
+        self.rows.append(child)
+        self.tasks.append(asyncio.create_task(child.keep()))
+        return child
+
+    async def _until_up(self, children: list[Child]) -> None:
+        """Wait until all answer; raise what ends one of the tasks meanwhile."""
+        up = asyncio.gather(*(child.up.wait() for child in children))
+        while not up.done():
+            await asyncio.wait([up, *self.tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in [task for task in self.tasks if task.done()]:
+                self.tasks.remove(task)
+                task.result()
+
+    async def _follow_changes(self) -> None:
+        async for changed in changes.of(self.project.rows, self.project.folder, self.terminal):
+            for child, row in zip(self.rows, self.project.rows, strict=False):
+                if changes.concerns(row, changed, self.project.folder, down=not child.answering):
+                    names = ", ".join(sorted(str(path.relative_to(self.project.folder)) for path in changed))
+                    self.terminal.step(child.name, f"starts afresh: {names} changed")
+                    child.changed.set()
+
+    def _announce(self, seconds: float) -> None:
+        """The block for a person, then the line for programs."""
+        address = f"http://{ports.HOST}:{self.project.given['PORT']}"
+        self.terminal.write(f"""
+  Ready in {seconds:.1f} s.
+    API     {address}/api/health
+    docs    {address}/docs
+    folder  {self.project.folder}
+    stop    Ctrl-C
+""")
+        self.terminal.write(f"ready: {address}")
+
+
+def _reach(name: str, url: str) -> None:
+    """Problem if nothing listens at the host and port of a URL."""
+    where = urlsplit(url)
+    if not where.hostname:  # a socket file, or several hosts: the application will tell
+        return
+    try:
+        socket.create_connection((where.hostname, where.port or 6379), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise Problem(f"{name}: no connection to {where.hostname} ({error}).") from None
