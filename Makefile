@@ -1,0 +1,33 @@
+# The template's commands; the generated project has its own Makefile. Needs Python >= 3.11, pip and make: uv is
+# taken from the machine, or installed into .uv/ and nowhere else.
+UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
+PROJECT := {{cookiecutter.project_slug}}
+export PATH := $(CURDIR)/.uv/bin:$(PATH)
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(UV)  ## Generate the default project into .demo/acme and run it; Ctrl-C stops everything
+	@$(UV) run --quiet --no-default-groups --group bake python -m tools.demo
+	@$(UV) run --directory .demo/acme dev
+
+test: $(UV)  ## Run every test: the project's in place, then the template's, which test what it generates
+	$(UV) run --directory "$(PROJECT)" pytest
+	$(UV) run pytest
+
+check: $(UV)  ## Lint, formatting, types and workflows of the template, then the project's own `make check`
+	$(UV) run ruff check hooks tests tools
+	$(UV) run ruff format --check hooks tests tools
+	$(UV) run pyright
+	$(UV) run yamllint --strict .github "$(PROJECT)"
+	$(UV) run zizmor --quiet --offline .github "$(PROJECT)/.github"
+	$(MAKE) --no-print-directory -C "$(PROJECT)" check
+
+golden: $(UV)  ## Write tests/trees/ and openapi.minimal.json anew; read the diff before you commit it
+	$(UV) run pytest --update-golden -k golden
+
+.uv/bin/uv:
+	@echo "No uv on this machine: installing it into .uv/"
+	@python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target .uv "uv>=0.13"
+
+.PHONY: help demo test check golden
