@@ -1,0 +1,110 @@
+"""The hooks as plain modules: what they decide, without a bake."""
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tools.bake import PROJECT, ROOT
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "hooks" / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+pre_gen = load("pre_gen_project")
+post_gen = load("post_gen_project")
+
+
+@pytest.mark.parametrize("hook", ["pre_gen_project", "post_gen_project"])
+def test_hooks_stand_on_the_standard_library_and_stay_offline(hook: str):
+    tree = ast.parse((ROOT / "hooks" / f"{hook}.py").read_text())
+    imported = {
+        (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    assert imported <= {"contextlib", "json", "os", "pathlib", "re", "shutil", "sys"}
+    assert imported <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("slug", ["acme", "a", "3d", "acme-billing", "x" * 50])
+def test_good_slugs(slug: str):
+    assert pre_gen.slug_problem(slug) is None
+
+
+@pytest.mark.parametrize(
+    "slug", ["", "-", "a-", "a--b", "A", "a.b", "a_b", "a\n", "日本", "x" * 51, "nul", "lpt9", "starlette"]
+)
+def test_bad_slugs(slug: str):
+    assert pre_gen.slug_problem(slug)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \t", "x" * 101, "\x00", "a\rb", "a\u2028b", "\x7f", "\ud800", "{#", "{%", "{" * 2, "\\", '"']
+)
+def test_texts_that_say_nothing_or_break_what_they_are_written_into(text: str):
+    assert pre_gen.text_problem(text, 100)
+
+
+@pytest.mark.parametrize("text", ["a", "{a}", "50 % off", "# 1", "'", "日本　太郎", "e\u0301", "👩🏽‍🚀"])
+def test_texts_that_are_only_unusual(text: str):
+    assert pre_gen.text_problem(text, 100) is None
+
+
+def test_every_installed_name_is_refused_as_a_slug():
+    """A project called like one of its dependencies cannot be installed at all."""
+    command = ["uv", "export", "--quiet", "--all-groups", "--no-hashes", "--no-emit-project", "--no-annotate"]
+    exported = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True).stdout
+    installed = {re.split(r"[=<>;@ \[]", line)[0] for line in exported.splitlines() if re.match(r"\w", line)}
+    assert installed
+    assert not installed - pre_gen.INSTALLED, "add these to INSTALLED in hooks/pre_gen_project.py"
+    assert not pre_gen.INSTALLED - installed, "remove these from INSTALLED in hooks/pre_gen_project.py"
+
+
+def test_leftovers_are_what_git_ignores_at_the_top_of_the_project():
+    ignored = {line.rstrip("/") for line in (PROJECT / ".gitignore").read_text().splitlines()}
+    assert set(post_gen.LEFTOVERS) == ignored - {"__pycache__", "*.pyc"} | {"uv.lock"}
+
+
+def test_only_what_the_template_folder_holds_is_a_leftover(tmp_path: Path):
+    template, project = tmp_path / "template", tmp_path / "project"
+    for made in (template / ".venv", project / ".venv", project / ".dev", project / "app" / "__pycache__"):
+        made.mkdir(parents=True)
+    (project / ".env").write_text("SECRET=mine")
+    post_gen.drop_leftovers(project, template)
+    assert sorted(path.name for path in project.iterdir()) == [".dev", ".env", "app"]
+    assert not [*(project / "app").iterdir()]
+
+
+def test_naming_touches_one_line(tmp_path: Path):
+    (tmp_path / "pyproject.toml").write_bytes(b'[project]\r\nname = "saas-starter"\nx = "saas-starter"\n')
+    post_gen.name_project(tmp_path, "acme")
+    assert (tmp_path / "pyproject.toml").read_bytes() == b'[project]\r\nname = "acme"\nx = "saas-starter"\n'
+
+
+@pytest.mark.parametrize(
+    ("path", "example"),
+    [
+        ("api/products/[id].py", True),
+        ("api/users/[user_id]/orders.py", True),
+        ("models/posts.py", True),
+        ("services/test_orders.py", True),
+        ("api/hello.py", False),
+        ("core/files_and_more.py", False),
+        ("__init__.py", False),
+    ],
+)
+def test_the_example_is_known_by_its_nouns(path: str, example: bool):
+    assert post_gen.is_example(Path(path)) == example
