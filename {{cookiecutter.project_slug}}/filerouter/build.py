@@ -45,7 +45,9 @@ class Build:
     def methods(self) -> tuple[str, ...]:
         """What the file answers, as its author wrote it."""
         routes = [route for routes in self.places.values() for route in routes]
-        methods = {method for route in routes if isinstance(route, APIRoute) for method in route.methods}
+        methods = {
+            method for route in routes if isinstance(route, APIRoute) for method in route.methods or ()
+        }
         sockets = any(isinstance(route, APIWebSocketRoute) for route in routes)
         return (*sorted(methods), *(["WEBSOCKET"] if sockets else []))
 
@@ -110,7 +112,7 @@ class Build:
                 self.router.add_api_websocket_route(path, handler, **options)
             else:
                 self.router.add_api_route(path, handler, **self._http_options(segments, verb, options))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             return self._problem(
                 "bad-handler", f"{verb}() was refused by FastAPI: {str(error).splitlines()[0]}"
             )
@@ -151,8 +153,8 @@ class Build:
         self.problems += parameter_problems(route.dependant, verb, segments, path, self.file)
 
     def _finish(self, segments: Path, routes: list[BaseRoute]) -> None:
-        methods = sorted({m for r in routes if isinstance(r, APIRoute) for m in r.methods})
-        get = next((r for r in routes if isinstance(r, APIRoute) and "GET" in r.methods), None)
+        methods = sorted({m for r in routes if isinstance(r, APIRoute) for m in r.methods or ()})
+        get = next((r for r in routes if isinstance(r, APIRoute) and "GET" in (r.methods or ())), None)
         routes.append(Fallback(url(segments, self.file.prefix), methods, get))
 
     def _problem(self, code: str, text: str) -> None:

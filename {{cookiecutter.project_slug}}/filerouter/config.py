@@ -33,7 +33,7 @@ class RouteConfig:
         return super().__new__(cls)
 
     def __or__(self, below: "RouteConfig") -> "RouteConfig":
-        """This config with the one below it: lists add up, scalars override."""
+        """Merge with the config below: lists add up, scalars override."""
         merged: dict[str, Any] = {}
         for name in (f.name for f in fields(self)):
             ours, theirs = getattr(self, name), getattr(below, name)
@@ -54,7 +54,7 @@ OPTIONS = [
 
 
 def operation(**options: Any) -> Callable[[Handler], Handler]:
-    """Options of one handler: the keyword names of `APIRouter.add_api_route`. Changes nothing in the function."""
+    """Set options of one handler: the keyword names of `APIRouter.add_api_route`."""
     _refuse_unknown("operation", options, OPTIONS)
 
     def attach(handler: Handler) -> Handler:

@@ -50,7 +50,7 @@ def _alone(claim: Claim, prefix: str) -> Iterator[Problem]:
     for segment in claim.segments[:-1]:
         if segment.kind >= Kind.REST:
             text = (
-                f"{where}: nothing may follow {segment.pattern} in {shape}, for it takes the rest of the URL. "
+                f"{where}: nothing may follow {segment.pattern} in {shape}, for it takes all the rest. "
                 f"Use [{segment.text}] for one segment, or move the file up."
             )
             yield Problem("catch-all-not-last", (claim.path,), text)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute, APIWebSocketRoute
@@ -9,6 +10,7 @@ from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from filerouter import conflicts
+from filerouter.reload import Reload, answer_broken
 from filerouter.segments import Kind
 from filerouter.trie import Place, Trie
 
@@ -24,11 +26,10 @@ def narrow(router: APIRouter, routes: list[BaseRoute]) -> APIRouter:
 
 
 class Tree:
-    """The places of one mounted folder, and what to do before a request."""
+    """The places of one mounted folder."""
 
-    def __init__(self, prefix: str, before: Callable[[], None] | None) -> None:
-        self.prefix = prefix
-        self.before = before
+    def __init__(self, prefix: str, guard: Callable[..., Any] | None, reload: Reload | None) -> None:
+        self.prefix, self.guard, self.reload = prefix, guard, reload
         self.places: list[Place] = []
 
     def lookup(self) -> "Step":
@@ -103,11 +104,8 @@ class Dispatch:
 
         return search
 
-    def find(self, scope: Scope) -> APIRouter:
+    def find(self, path: str, scope: Scope) -> APIRouter:
         """The router that knows the routes for this request."""
-        path, root = scope["path"], scope.get("root_path", "")
-        if root and path.startswith(root) and path[len(root) :][:1] in ("", "/"):
-            path = path[len(root) :]
         if path.endswith("\n"):
             return self.router  # `$` in a regular expression matches before it: left to them
         for step in self.steps:
@@ -118,10 +116,13 @@ class Dispatch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self.router.app(scope, receive, send)
+        path, root = scope["path"], scope.get("root_path", "")
+        if root and path.startswith(root) and path[len(root) :][:1] in ("", "/"):
+            path = path[len(root) :]
         for tree in self.trees:
-            if tree.before:
-                tree.before()
+            if tree.reload and (report := tree.reload()) and f"{path}/".startswith(f"{tree.prefix}/"):
+                return await answer_broken(report, scope, receive, send)
         if self.count != len(self.router.routes):
             self.index()
         scope.setdefault("router", self.router)
-        return await self.find(scope).app(scope, receive, send)
+        return await self.find(path, scope).app(scope, receive, send)

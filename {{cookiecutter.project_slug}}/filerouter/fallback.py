@@ -20,7 +20,7 @@ class Fallback(Route):
 
     def __init__(self, path: str, methods: Sequence[str], get: APIRoute | None) -> None:
         self.allow = ", ".join(sorted({*methods, "OPTIONS", *(["HEAD"] if get else [])})) if methods else ""
-        self.get = get
+        self.own, self.get = methods, get
         super().__init__(path, _Answer(self), name="", include_in_schema=False)
         if path != "/":
             self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + "/?$")

@@ -5,20 +5,64 @@ so would a dot inside a static segment (`%2E`), and `users.py` hides the folder 
 """
 
 import importlib
+import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import cache_from_source, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-_HERE = str(Path(__file__).parent)
+from filerouter.problems import Problem, RouteTreeError
+
+Stamp = tuple[int, int, int]
+
+
+class Package:
+    """The modules of one tree."""
+
+    def __init__(self, root: Path) -> None:
+        parts, parent = [root.name], root.parent
+        while (parent / "__init__.py").exists():
+            parts.insert(0, parent.name)
+            parent = parent.parent
+        self.root, self.name = root, ".".join(parts)
+        self.stamps: dict[Path, Stamp] = {}
+        other = _Finder.roots.setdefault(self.name, root)
+        if other != root:
+            text = (
+                f"{root}: {other} already is the package {self.name}. Put an __init__.py into their parents."
+            )
+            raise RouteTreeError([Problem("package-taken", (root, other), text)])
+
+    def name_of(self, file: Path) -> str:
+        """The dotted name of a file of the tree."""
+        return ".".join([self.name, *map(_encoded, file.relative_to(self.root).with_suffix("").parts)])
+
+    def load(self, file: Path) -> ModuleType:
+        """The module, imported once."""
+        return importlib.import_module(self.name_of(file))
+
+    def has_changed(self) -> bool:
+        """Whether a file was edited, added, renamed or deleted since `forget_changed`. Reads no contents."""
+        return self.stamps != dict(_stamps(self.root))
+
+    def forget_changed(self) -> None:
+        """Let the next import read what has changed; if that is private to the folder, read everything."""
+        old, self.stamps = self.stamps, dict(_stamps(self.root))
+        changed = {path for path, _ in old.items() ^ self.stamps.items()} if old else set()
+        if any(path.name.startswith("_") for path in changed):
+            changed = {*old, *self.stamps}
+        for path in changed:
+            sys.modules.pop(self.name_of(path), None)
+            # A compiled file is dated by the second, which is too coarse for an edit.
+            Path(cache_from_source(str(path))).unlink(missing_ok=True)
 
 
 class _Finder(MetaPathFinder):
-    """Finds the modules of all trees. First on `sys.meta_path`, it knows no other name."""
+    """Finds the modules of all trees. It is the first on `sys.meta_path`, and knows no other name."""
 
     roots: dict[str, Path] = {}  # noqa: RUF012
 
@@ -27,29 +71,31 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         for package, root in self.roots.items():
             if fullname == package or fullname.startswith(f"{package}."):
-                below = fullname[len(package) + 1 :].split(".") if fullname != package else []
-                return _spec(fullname, root.joinpath(*(_decoded(part) for part in below)))
+                parts = fullname[len(package) + 1 :].split(".") if fullname != package else []
+                return _spec(fullname, root.joinpath(*map(_decoded, parts)))
         return None
 
 
-class _FileBesideFolder(SourceFileLoader):
-    """Loads `users.py` so that `users/[id].py` can be imported below it."""
+sys.meta_path.insert(0, _Finder())
+
+
+class _Loader(SourceFileLoader):
+    """Loads `users.py` so that `users/[id].py` can be imported below it, now or later."""
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__path__ = [str(Path(self.path).with_suffix(""))]
+        module.__path__ = [self.path.removesuffix(".py")]
         super().exec_module(module)
 
 
 def _spec(name: str, place: Path) -> ModuleSpec | None:
-    file, is_folder = place.with_name(f"{place.name}.py"), place.is_dir()
+    file, init = place.with_name(f"{place.name}.py"), place / "__init__.py"
     if file.is_file():
-        loader = _FileBesideFolder(name, str(file)) if is_folder else None
-        return spec_from_file_location(name, file, loader=loader)
-    if (place / "__init__.py").is_file():
-        return spec_from_file_location(name, place / "__init__.py", submodule_search_locations=[str(place)])
+        return spec_from_file_location(name, file, loader=_Loader(name, str(file)))
+    if init.is_file():
+        return spec_from_file_location(name, init, submodule_search_locations=[str(place)])
     spec = ModuleSpec(name, None, is_package=True)
     spec.submodule_search_locations = [str(place)]
-    return spec if is_folder else None
+    return spec if place.is_dir() else None
 
 
 def _encoded(segment: str) -> str:
@@ -62,43 +108,25 @@ def _decoded(segment: str) -> str:
     return segment[:1] + segment[1:].replace("%2E", ".")
 
 
-def install(root: Path) -> str:
-    """Make the tree importable, in this process, from now on. Gives the package's name."""
-    parts, parent = [root.name], root.parent
-    while (parent / "__init__.py").exists():
-        parts.insert(0, parent.name)
-        parent = parent.parent
-    package = ".".join(parts)
-    if _Finder.roots.setdefault(package, root) != root:
-        raise ImportError(f"{_Finder.roots[package]} already is the package {package}")
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
-    return package
-
-
-def module_name(package: str, root: Path, file: Path) -> str:
-    """The dotted name of a file of the tree."""
-    return ".".join([package, *map(_encoded, file.relative_to(root).with_suffix("").parts)])
-
-
-def forget(name: str, file: Path) -> None:
-    """Let the next import read the source. A compiled file is dated by the second: too coarse for an edit."""
-    sys.modules.pop(name, None)
-    Path(cache_from_source(str(file))).unlink(missing_ok=True)
-
-
-def load(name: str) -> ModuleType:
-    """The module, imported once."""
-    return importlib.import_module(name)
+def _stamps(folder: Path | str) -> Iterator[tuple[Path, Stamp]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name != "__pycache__":
+                    yield from _stamps(entry.path)
+            elif entry.name.endswith(".py"):
+                stat = entry.stat(follow_symlinks=False)
+                yield Path(entry.path), (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
 def users_traceback(error: BaseException) -> str:
     """The traceback without the frames of the import system and of this package."""
     trace = traceback.TracebackException.from_exception(error)
+    engine = (str(Path(__file__).parent), "<frozen importlib", importlib.__file__)
     link: traceback.TracebackException | None = trace
     while link:
-        ours = [f for f in link.stack if not f.filename.startswith((_HERE, "<frozen importlib"))]
-        kept = [f for f in ours if f.filename != importlib.__file__]
-        link.stack = traceback.StackSummary.from_list(kept)
+        link.stack = traceback.StackSummary.from_list(
+            [frame for frame in link.stack if not frame.filename.startswith(engine)]
+        )
         link = link.__cause__ or link.__context__
     return "".join(trace.format()).rstrip()

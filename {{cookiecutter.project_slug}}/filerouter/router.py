@@ -10,11 +10,13 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
-from filerouter import conflicts, modules
+from filerouter import conflicts
 from filerouter.build import Build
 from filerouter.config import RouteConfig, UnknownSetting
 from filerouter.dispatch import Dispatch, Tree, narrow
+from filerouter.modules import Package, users_traceback
 from filerouter.problems import Problem, RouteTreeError, shown
+from filerouter.reload import Reload
 from filerouter.scan import RouteFile, survey
 from filerouter.trie import Place
 
@@ -35,11 +37,16 @@ class FileRouter:
         self.guard = guard
         self.files: list[RouteFile] = []
         self._builds: dict[Path, Build] = {}
+        self._package = Package(self.root)
 
     def mount(self, app: FastAPI, *, reload: bool = False) -> None:
-        """Register the tree on the application. Raises RouteTreeError with all problems."""
+        """Register the tree on the application. Raises RouteTreeError with all problems.
+
+        With `reload` the tree is looked at before each request, and what has changed is read again.
+        """
         self._app = app
-        self._tree = Tree(self.prefix, None)
+        watch = Reload(self._package.has_changed, self.refresh) if reload else None
+        self._tree = Tree(self.prefix, self.guard, watch)
         self._dispatch = Dispatch.of(app.router)
         self._dispatch.trees.append(self._tree)
         self.refresh()
@@ -48,15 +55,15 @@ class FileRouter:
     def refresh(self) -> None:
         """Read the tree again and swap the table, or raise RouteTreeError and leave it as it was."""
         files, problems = survey(self.root, self.prefix)
-        package = modules.install(self.root)
+        self._package.forget_changed()
         loaded: dict[Path, ModuleType] = {}
         for path in dict.fromkeys(path for file in files for path in (*file.folders, file.path)):
             try:
-                loaded[path] = modules.load(modules.module_name(package, self.root, path))
+                loaded[path] = self._package.load(path)
             except UnknownSetting as error:
                 problems.append(Problem("unknown-setting", (path,), f"{shown(path)}: {error}"))
-            except (Exception, SystemExit) as error:  # noqa: BLE001
-                trace = modules.users_traceback(error).replace("\n", "\n    ")
+            except (Exception, SystemExit) as error:
+                trace = users_traceback(error).replace("\n", "\n    ")
                 text = f"{shown(path)}: could not be imported.\n    {trace}"
                 problems.append(Problem("import-failed", (path,), text))
         builds: dict[Path, Build] = {}
@@ -101,15 +108,15 @@ class FileRouter:
         """Put the new routes where the old ones were."""
         router, old = self._app.router, {id(r) for place in self._tree.places for r in place.routes}
         table = sorted(
-            ((segments, routes) for build in builds.values() for segments, routes in build.places.items()),
-            key=lambda item: [segment.slot for segment in item[0]],
+            ((segments, path, routes) for path, b in builds.items() for segments, routes in b.places.items()),
+            key=lambda place: [segment.slot for segment in place[0]],
         )
-        new: list[BaseRoute] = [route for _, routes in table for route in routes]
+        new: list[BaseRoute] = [route for *_, routes in table for route in routes]
         kept = [route for route in router.routes if id(route) not in old]
         at = next((i for i, route in enumerate(router.routes) if id(route) in old), len(kept))
         router.routes[:] = kept[:at] + new + kept[at:]
         self._app.openapi_schema = None
-        self._tree.places = [Place(s, routes, narrow(router, routes)) for s, routes in table]
+        self._tree.places = [Place(*place, narrow(router, place[-1])) for place in table]
         self._builds, self.files = builds, files
         for file in files:
             file.methods = builds[file.path].methods

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from fastapi import APIRouter
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import BaseRoute, compile_path
 
+from filerouter.fallback import Fallback
 from filerouter.segments import Kind, Segment
 
 
@@ -32,11 +34,18 @@ register_url_convertor("rest", RestConvertor())
 
 @dataclass
 class Place:
-    """One path and all that answers there; `router` is the application's router, knowing these routes only."""
+    """One path and all that answers there. `router` is the application's, knowing these routes only."""
 
     segments: tuple[Segment, ...]
-    routes: list[BaseRoute]
+    file: Path
+    routes: Sequence[BaseRoute]
     router: APIRouter
+
+    @property
+    def fallback(self) -> Fallback:
+        """The last of the routes."""
+        assert isinstance(self.routes[-1], Fallback)
+        return self.routes[-1]
 
 
 @dataclass
