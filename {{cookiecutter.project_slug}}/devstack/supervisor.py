@@ -151,12 +151,13 @@ class Supervisor:
 
     async def _until_up(self, children: list[Child]) -> None:
         """Wait until all answer; raise what ends one of the tasks meanwhile."""
-        up = asyncio.gather(*(child.up.wait() for child in children))
-        while not up.done():
-            await asyncio.wait([up, *self.tasks], return_when=asyncio.FIRST_COMPLETED)
-            for task in [task for task in self.tasks if task.done()]:
-                self.tasks.remove(task)
-                task.result()
+        for child in children:
+            up = asyncio.create_task(child.up.wait())
+            while not up.done():
+                await asyncio.wait([up, *self.tasks], return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in self.tasks if task.done()]:
+                    self.tasks.remove(task)
+                    task.result()
 
     async def _follow_changes(self) -> None:
         async for changed in changes.of(self.project.rows, self.project.folder, self.terminal):

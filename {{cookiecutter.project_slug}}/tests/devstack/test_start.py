@@ -1,0 +1,107 @@
+"""What a person sees and sets: lines, addresses, ports, the exit code."""
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from .conftest import ROOT, write_project
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_runs_everything_and_ends_cleanly(project: Path, start, how):
+    dev = start().ready()
+    assert dev.get("/api/health") == (200, "hello")
+    assert dev.get("/database") == (200, "1")
+    assert dev.get("/cache") == (200, "1")
+    shared = project / ".dev/urls.env"
+    assert shared.stat().st_mode & 0o777 == 0o600
+    values = dotenv_values(shared)
+    assert values["ENVIRONMENT"] == "development"
+    assert dev.url.endswith(f":{values['PORT']}")
+    assert dev.ends(how) == 0
+    assert not shared.exists()
+    lines = dev.output.splitlines()
+    assert f"ready: {dev.url}" in lines
+    assert [line.split()[0] for line in lines if " ready " in line][-1] == "api"
+    assert "\x1b" not in dev.output
+
+    again = start().ready()
+    assert again.get("/database") == (200, "2")
+    assert again.get("/cache") == (200, "2")
+    assert again.ends(how) == 0
+
+
+def test_second_dev_says_where_the_first_is(project: Path, start):
+    first = start().ready()
+    second = start()
+    assert second.ends() == 1
+    assert f"runs in this folder already: {first.url} (pid {first.process.pid})" in second.output
+    assert first.get("/api/health")[0] == 200
+
+
+def test_two_projects_at_once(tmp_path: Path, start):
+    folders = [write_project(tmp_path / name) for name in ("one", "two")]
+    devs = [dev.ready() for dev in [start(folder, PORT="") for folder in folders]]
+    assert len({dev.url for dev in devs}) == 2
+    for dev in devs:
+        assert dev.get("/database") == (200, "1")
+    assert [dev.ends(signal.SIGINT) for dev in devs] == [0, 0]
+
+
+def test_port_in_use(project: Path, start):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        dev = start(PORT=port)
+        assert dev.ends() == 1
+        assert f"PORT={port} is in use by " in dev.output
+        assert "(pid " in dev.output
+        engine = start(POSTGRES_PORT=port)
+        assert engine.ends() == 1
+        assert f"POSTGRES_PORT={port} is in use" in engine.output
+
+
+def test_fixed_ports_from_env_file(project: Path, start, unused_tcp_port_factory):
+    ports = {name: unused_tcp_port_factory() for name in ("PORT", "POSTGRES_PORT", "VALKEY_PORT")}
+    (project / ".env").write_text(
+        "".join(f"{name}={port}\n" for name, port in ports.items() if name != "PORT")
+    )
+    dev = start(PORT=str(ports["PORT"])).ready()
+    values = dotenv_values(project / ".dev/urls.env")
+    assert dev.url == f"http://127.0.0.1:{ports['PORT']}"
+    assert f":{ports['POSTGRES_PORT']}/app" in str(values["DATABASE_URL"])
+    assert f":{ports['VALKEY_PORT']}/0" in str(values["REDIS_URL"])
+    assert f":{ports['VALKEY_PORT']}/1" in str(values["CELERY_BROKER_URL"])
+
+
+@pytest.mark.parametrize("port", ["80O0", "-1", "65536"])
+def test_port_that_is_none(project: Path, start, port):
+    dev = start(PORT=port)
+    assert dev.ends() == 1
+    assert f"PORT is a number from 0 to 65535, not '{port}'" in dev.output
+    assert "Traceback" not in dev.output
+
+
+def test_help_and_unknown_options():
+    def run(option: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "devstack.cli", option]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+
+    assert run("--help").returncode == 0
+    assert "--reset" in run("--help").stdout
+    assert run("--nonsense").returncode == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[tool.devstack]\n", "[tool.devstack.processes]\napi = 'granian'\n", "["]
+)
+def test_project_without_a_table(tmp_path: Path, start, text):
+    (tmp_path / "pyproject.toml").write_text(text)
+    dev = start()
+    assert dev.ends() == 1
+    assert "pyproject.toml" in dev.output
+    assert "Traceback" not in dev.output
