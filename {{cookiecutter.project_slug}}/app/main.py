@@ -3,33 +3,18 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.types import ASGIApp
 
+from app.core.application import Application
 from app.core.db import create_engine, create_sessions
 from app.core.docs import add_docs
-from app.core.http import Envelope
 from app.core.logging import configure_logging
-from app.core.openapi import as_problems
 from app.core.problems import add_problem_handlers, problems
 from app.deps import require_user
 from app.settings import Settings, get_settings
 from filerouter import FileRouter
-
-
-class App(FastAPI):
-    """FastAPI inside an Envelope, with problem documents in its OpenAPI."""
-
-    def build_middleware_stack(self) -> ASGIApp:
-        """Put the envelope outside of everything, so that no answer leaves without it."""
-        return Envelope(super().build_middleware_stack(), https=self.state.settings.production)
-
-    def openapi(self) -> dict[str, Any]:
-        """FastAPI's document, with errors described as they are sent."""
-        return as_problems(super().openapi())
 
 
 @asynccontextmanager
@@ -44,7 +29,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app(settings: Settings) -> FastAPI:
     """Wire an application; raises RouteTreeError when a route file is wrong."""
     configure_logging(settings.log_level, json=settings.production)
-    app = App(
+    app = Application(
         title="SaaS starter",
         lifespan=lifespan,
         docs_url=None,

@@ -13,8 +13,10 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker
+from starlette.types import Receive, Scope, Send
 
 os.environ["ENVIRONMENT"] = "test"  # before the application is imported
 
@@ -54,6 +56,15 @@ async def _execute(url: str, statement: str) -> None:
     connection = await asyncpg.connect(url)
     await connection.execute(statement)
     await connection.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Move what is marked `last` there; leave it out of a partial run, in which it could only fail."""
+    last = [item for item in items if item.get_closest_marker("last")]
+    partial = (
+        config.option.keyword or config.args != config.getini("testpaths") or hasattr(config, "workerinput")
+    )
+    items[:] = [item for item in items if item not in last] + ([] if partial else last)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -148,20 +159,20 @@ async def client(
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """Speaks HTTP with the application, on this test's transaction."""
     app.state.sessions = sessions
-    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
 
-    async def note(response: httpx2.Response) -> None:
-        requested.add((response.request.method, response.request.url.path))
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+        if isinstance(route := scope.get("route"), APIRoute):
+            requested.add((scope["method"], route.path))
 
-    async with httpx2.AsyncClient(
-        transport=transport, base_url="http://test", event_hooks={"response": [note]}
-    ) as client:
+    transport = httpx2.ASGITransport(noting, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def requested() -> set[tuple[str, str]]:
-    """Method and path of every request that the tests sent; tests/test_routes.py finds what is missing."""
+    """Method and path template of every route that tests reached; tests/test_routes.py finds the others."""
     return set()
 
 
@@ -174,7 +185,8 @@ def queries(connection: AsyncConnection) -> Callable[[], AbstractContextManager[
         sent: list[str] = []
 
         def note(conn, cursor, statement, *rest) -> None:
-            sent.append(statement)
+            if "SAVEPOINT" not in statement:
+                sent.append(statement)
 
         event.listen(connection.sync_connection, "before_cursor_execute", note)
         try:

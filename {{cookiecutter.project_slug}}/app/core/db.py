@@ -4,8 +4,6 @@ The edge owns the transaction: a request's session commits before the answer is 
 services never commit. Relationships never load behind your back (`lazy="raise"`).
 """
 
-from typing import Any, ClassVar
-
 import asyncpg
 from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -22,7 +20,7 @@ class Base(DeclarativeBase):
     """Parent of all tables. Constraints get names, so that migrations and errors can say which."""
 
     # An UPDATE's `updated_at` comes back with the statement, not by a second query.
-    __mapper_args__: ClassVar[dict[str, Any]] = {"eager_defaults": True}
+    __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012 (SQLAlchemy declares it)
     metadata = MetaData(
         naming_convention={
             "pk": "pk_%(table_name)s",

@@ -1,6 +1,8 @@
 """The parents of all shapes on the wire."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Input(BaseModel):
@@ -19,3 +21,11 @@ class Output(BaseModel):
     """What we answer, read from a row or an object by attribute."""
 
     model_config = ConfigDict(from_attributes=True)
+
+
+def _no_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+Unset: Any = Field(default=None, json_schema_extra=_no_default)
+"""Default of a field that may be left out and may not be null, as in a PATCH: `name: Line = Unset`."""

@@ -8,15 +8,15 @@ from email_validator import EmailNotValidError, validate_email
 from fastapi import Path
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
-# PostgreSQL's text holds no NUL, UTF-8 no lone surrogates; other C0 controls hide in logs and terminals.
-_UNSTORABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+# PostgreSQL's text holds no NUL; other controls hide in logs. Pydantic itself refuses lone surrogates.
+_TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+_LINE = r"^[^\x00-\x20\x7f](?:[^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?$"
 _MONEY = re.compile(r"[0-9]{1,10}(\.[0-9]{1,2})?")
 
 
-def _storable(value: str) -> str:
-    if _UNSTORABLE.search(value):
-        raise ValueError("must not contain control characters or broken Unicode")
-    return value
+def _whole(value: object) -> object:
+    """78.0 is an integer in JSON (RFC 8259 §6, JSON Schema §4.2.3); 78.5, "78" and true are not."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _decimal(value: object) -> Decimal:
@@ -34,10 +34,10 @@ def _email(value: str) -> str:
         raise ValueError(str(error)) from error
 
 
-Text = Annotated[str, AfterValidator(_storable)]
+Text = Annotated[str, StringConstraints(pattern=_TEXT)]
 """Text that can be stored, logged and shown. Bound its length where it is used."""
 
-Line = Annotated[Text, StringConstraints(min_length=1, max_length=200, pattern=r"^\S(?:.*\S)?$")]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_LINE)]
 """One line, 1 to 200 characters, no blanks at its ends."""
 
 Slug = Annotated[str, StringConstraints(max_length=60, pattern=r"^[a-z0-9]+(?:-[a-z0-9]+)*$")]
@@ -46,7 +46,6 @@ Slug = Annotated[str, StringConstraints(max_length=60, pattern=r"^[a-z0-9]+(?:-[
 Email = Annotated[
     str,
     StringConstraints(max_length=254),
-    AfterValidator(_storable),
     AfterValidator(_email),
     WithJsonSchema({"type": "string", "format": "email", "maxLength": 254}),
 ]
@@ -59,8 +58,15 @@ Money = Annotated[
 ]
 """An exact amount in major units with at most two decimals; a string on the wire, never a float."""
 
-Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
-"""A row's number, as PostgreSQL's bigint holds it."""
+MAX_ID = 2**53 - 1
+Id = Annotated[int, Path(ge=1, le=MAX_ID)]
+"""A row's number in a URL: as large as JavaScript's numbers are exact."""
 
-Count = Annotated[int, Field(ge=0, le=1_000_000)]
+# In front of an `int` of a JSON body, behind its bounds: `Annotated[int, Field(ge=1), WHOLE]`.
+WHOLE = BeforeValidator(_whole)
+
+Ref = Annotated[int, Field(ge=1, le=MAX_ID), WHOLE]
+"""A row's number in a JSON body."""
+
+Count = Annotated[int, Field(ge=0, le=1_000_000), WHOLE]
 """A number of things."""

@@ -1,6 +1,14 @@
 """The shop's shelves."""
 
+from typing import Annotated
+
+from pydantic import StringConstraints
+
 from app.core.schema import Output
+from app.core.types import Text
+
+CatalogPath = Annotated[Text, StringConstraints(max_length=200)]
+"""A category, as in `audio/headphones`; empty for the root."""
 
 
 class Shelf(Output):

@@ -3,29 +3,23 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from app.core.schema import Input, Output
-from app.core.types import Money
+from app.core.types import WHOLE, Money, Ref
 
 
 class OrderLine(Input):
     """How many of which product."""
 
-    product_id: Annotated[int, Field(ge=1, le=2**63 - 1)]
-    quantity: Annotated[int, Field(ge=1, le=1000)]
+    product_id: Ref
+    quantity: Annotated[int, Field(ge=1, le=1000), WHOLE]
 
 
 class OrderCreate(Input):
-    """What somebody wants to buy: up to 50 different products."""
+    """What somebody wants to buy, on up to 50 lines."""
 
     items: Annotated[list[OrderLine], Field(min_length=1, max_length=50)]
-
-    @model_validator(mode="after")
-    def _each_once(self) -> "OrderCreate":
-        if len({item.product_id for item in self.items}) < len(self.items):
-            raise ValueError("name each product once, with its whole quantity")
-        return self
 
 
 class OrderItem(Output):

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from app.core.paging import PageQuery
-from app.core.schema import Input, Output
+from app.core.schema import Input, Output, Unset
 from app.core.types import Count, Line, Money, Slug, Text
 
 Category = Annotated[
@@ -29,20 +29,20 @@ class ProductCreate(Input):
 
 
 class ProductChange(Input):
-    """What is to be different; what is left out stays."""
+    """What is to be different, at least one field; what is left out stays."""
 
-    name: Line | None = None
-    description: Description | None = None
-    category: Category | None = None
-    price: Money | None = None
-    stock: Count | None = None
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    name: Line = Unset
+    description: Description = Unset
+    category: Category = Unset
+    price: Money = Unset
+    stock: Count = Unset
 
     @model_validator(mode="after")
     def _something(self) -> "ProductChange":
         if not self.model_fields_set:
             raise ValueError("name at least one field to change")
-        if any(getattr(self, name) is None for name in self.model_fields_set):
-            raise ValueError("a field cannot be emptied with null; leave it out to keep it")
         return self
 
 

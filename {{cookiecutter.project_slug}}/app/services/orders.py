@@ -1,12 +1,13 @@
 """Orders: what may be bought, and at which price."""
 
+from collections import Counter
 from decimal import Decimal
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
-from app.core.errors import Conflict, NotFound, Unprocessable
+from app.core.errors import Conflict, NotFound
 from app.models.orders import Order as Row
 from app.models.orders import OrderItem as ItemRow
 from app.models.products import Product
@@ -33,16 +34,18 @@ async def of_user(db: AsyncSession, user_id: int) -> OrderList:
 async def place(db: AsyncSession, user_id: int, new: OrderCreate) -> Order:
     """Buy: take the items from the stock and fix their prices.
 
-    Raises NotFound without such a user, Unprocessable for an unknown product, Conflict when the
-    stock is too small. Rows are locked in order of id, so that two buyers never wait for each other.
+    Raises NotFound without such a user, Conflict when a product is unknown or its stock
+    too small. Rows are locked in order of id, so that two buyers never wait for each other.
     """
     if await db.get(User, user_id) is None:
         raise NotFound(f"There is no user {user_id}.")
-    wanted = {item.product_id: item.quantity for item in new.items}
+    wanted = Counter[int]()
+    for item in new.items:
+        wanted[item.product_id] += item.quantity
     locked = select(Product).where(Product.id.in_(wanted)).order_by(Product.id).with_for_update()
     products = (await db.scalars(locked)).all()
     if missing := wanted.keys() - {product.id for product in products}:
-        raise Unprocessable(f"There is no product {min(missing)}.")
+        raise Conflict(f"Product {min(missing)} is not for sale.")
     for product in products:
         if product.stock < wanted[product.id]:
             raise Conflict(f"Only {product.stock} of product {product.id} are left.")

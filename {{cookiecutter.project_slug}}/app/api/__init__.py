@@ -1,0 +1,1 @@
+"""JSON endpoints: the path of a file is the path of its URL. Nothing imports a route file."""

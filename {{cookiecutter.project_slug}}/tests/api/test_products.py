@@ -1,0 +1,131 @@
+"""/api/products and /api/products/{id}."""
+
+import json
+
+import pytest
+from httpx2 import AsyncClient
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.models.orders import Order, OrderItem
+from tests.factories import add_product, add_user
+
+LAMP = {"sku": "desk-lamp", "name": "Desk lamp", "category": "home/lighting", "price": "39.90", "stock": 3}
+
+
+async def test_create_then_read(client: AsyncClient, queries):
+    with queries() as sent:
+        created = await client.post("/api/products", json=LAMP)
+    assert created.status_code == 201
+    assert len(sent) == 1
+    with queries() as sent:
+        read = await client.get(created.headers["location"])
+    assert read.json() == created.json()
+    assert read.json()["price"] == "39.90"
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"price": 39.9}, "price"),
+        ({"price": "39.999"}, "price"),
+        ({"price": "-1"}, "price"),
+        ({"price": "NaN"}, "price"),
+        ({"stock": "3"}, "stock"),
+        ({"stock": -1}, "stock"),
+        ({"name": ""}, "name"),
+        ({"name": "nul \x00"}, "name"),
+        ({"name": "lone \ud800"}, "name"),
+        ({"sku": "Desk Lamp"}, "sku"),
+        ({"category": "/lighting"}, "category"),
+        ({"id": 7}, "id"),
+    ],
+    ids=lambda value: ascii(value),
+)
+async def test_bad_fields_are_named_and_not_echoed(client: AsyncClient, change: dict, field: str):
+    body = json.dumps(LAMP | change)  # escapes what UTF-8 cannot hold
+    answer = await client.post("/api/products", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["field"] == field
+    assert set(error) == {"location", "field", "message", "type"}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"null", b"{", b"[" * 100_000, b"\xff", b'{"sku": NaN}', b"1" * 5000]
+)
+async def test_a_body_that_is_no_product_is_refused(client: AsyncClient, body: bytes):
+    answer = await client.post("/api/products", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in {400, 422}
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_body_of_another_kind_is_refused(client: AsyncClient):
+    answer = await client.post("/api/products", content=b"sku=x", headers={"content-type": "text/plain"})
+    assert answer.status_code == 422
+
+
+async def test_the_sku_is_unique(client: AsyncClient):
+    await client.post("/api/products", json=LAMP)
+    answer = await client.post("/api/products", json=LAMP)
+    assert answer.status_code == 409
+    assert answer.json()["detail"] == "Another product has this SKU."
+
+
+async def test_change_some_fields(client: AsyncClient, db: AsyncSession, queries):
+    lamp = await add_product(db)
+    with queries() as sent:
+        answer = await client.patch(f"/api/products/{lamp.id}", json={"price": "5.00"})
+    assert len(sent) == 1
+    changed = answer.json()
+    assert (changed["price"], changed["name"]) == ("5.00", lamp.name)
+
+
+@pytest.mark.parametrize("body", [{}, {"name": None}, {"sku": "other"}], ids=str)
+async def test_a_change_of_nothing_is_refused(client: AsyncClient, db: AsyncSession, body: dict):
+    lamp = await add_product(db)
+    assert (await client.patch(f"/api/products/{lamp.id}", json=body)).status_code == 422
+
+
+async def test_delete(client: AsyncClient, db: AsyncSession, queries):
+    lamp = await add_product(db)
+    with queries() as sent:
+        answer = await client.delete(f"/api/products/{lamp.id}")
+    assert (answer.status_code, answer.content, len(sent)) == (204, b"", 1)
+    assert (await client.get(f"/api/products/{lamp.id}")).status_code == 404
+
+
+async def test_what_was_ordered_stays(client: AsyncClient, db: AsyncSession):
+    lamp, ada = await add_product(db), await add_user(db)
+    item = OrderItem(product_id=lamp.id, quantity=1, unit_price=lamp.price)
+    db.add(Order(user_id=ada.id, total=lamp.price, items=[item]))
+    await db.commit()
+    answer = await client.delete(f"/api/products/{lamp.id}")
+    assert answer.status_code == 409
+    assert answer.json()["detail"] == "This product was ordered and cannot be deleted."
+
+
+@pytest.mark.parametrize("method", ["get", "patch", "delete"])
+async def test_unknown_numbers_are_404(client: AsyncClient, method: str):
+    body = {"stock": 1} if method == "patch" else None
+    answer = await client.request(method, "/api/products/9999999", json=body)
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "There is no product 9999999."
+
+
+@pytest.mark.parametrize("number", ["abc", "0", "-1", "1e3", "9" * 40, "\u0667", "%00", "7%20OR%201=1"])
+async def test_what_is_no_number_is_422(client: AsyncClient, number: str):
+    assert (await client.get(f"/api/products/{number}")).status_code == 422
+
+
+async def test_list_by_category(client: AsyncClient, db: AsyncSession):
+    await add_product(db, category="home/lighting")
+    await add_product(db, category="home/lighting/outdoor")
+    await add_product(db, category="home/lighting-old")
+    answer = await client.get("/api/products", params={"category": "home/lighting"})
+    assert [item["category"] for item in answer.json()["items"]] == ["home/lighting", "home/lighting/outdoor"]
+
+
+async def test_an_empty_list_has_one_page(client: AsyncClient):
+    answer = await client.get("/api/products")
+    assert answer.json() == {"items": [], "page": 1, "per_page": 20, "total": 0}

@@ -1,0 +1,55 @@
+"""Schemathesis over every operation, in process, on a database of its own: no 5xx, nothing undocumented."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+from schemathesis.python.asgi import shutdown_lifespans
+from schemathesis.transport.asgi import ASGI_TRANSPORT
+
+from app.core.db import create_engine, create_sessions
+from app.main import app as described
+from app.main import create_app
+from app.settings import Settings
+
+# Of all addresses that the format allows, mail cannot reach those under reserved names such as `.test`.
+schemathesis.openapi.format("email", st.from_regex(r"[a-z]{1,20}@example\.com", fullmatch=True))
+schema = schemathesis.openapi.from_dict(described.openapi())
+
+
+async def _fill(url: str) -> None:
+    """Write the example data, if the project has any."""
+    if not find_spec("app.seed"):
+        return
+    from app.seed import seed
+
+    engine = create_engine(url, pool_size=1)
+    async with create_sessions(engine).begin() as db:
+        await seed(db)
+    await engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def fuzzed(settings: Settings, new_database: Callable[[str], str]) -> Iterator[FastAPI]:
+    """The application with example data that requests may spoil."""
+    url = new_database("fuzz")
+    asyncio.run(_fill(url))
+    yield create_app(settings.model_copy(update={"database_url": url}))
+    shutdown_lifespans()
+
+
+@schema.parametrize()
+@budget(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)
+def test_every_operation_keeps_its_contract(case: schemathesis.Case, fuzzed: FastAPI) -> None:
+    case.validate_response(ASGI_TRANSPORT.send(case, app=fuzzed))
