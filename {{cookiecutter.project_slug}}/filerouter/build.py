@@ -79,7 +79,8 @@ class Build:
         route, options = context.original_route, {}
         if not isinstance(route, APIRoute | APIWebSocketRoute):
             return self._problem(
-                "router-route", f"router has a {type(route).__name__} at {context.path}. Move it to the app"
+                "router-route",
+                f"router has a {type(route).__name__} at {context.path}. Give it to the application instead",
             )
         if any(s.kind == Kind.MIXED and ":path}" in s.text for s in segments):
             return self._problem(

@@ -26,7 +26,6 @@ def find(claims: Iterable[Claim], prefix: str = "") -> Iterator[Problem]:
     seen: dict[tuple[object, ...], tuple[Segment, Path]] = {}
     told: set[tuple[object, ...]] = set()
     for claim in sorted(claims, key=lambda c: ([s.slot for s in c.segments], c.path.as_posix())):
-        yield from _alone(claim, prefix)
         for index, segment in enumerate(claim.segments):
             above = tuple(s.slot for s in claim.segments[:index])
             for key, code in _neighbours(above, segment):
@@ -36,11 +35,12 @@ def find(claims: Iterable[Claim], prefix: str = "") -> Iterator[Problem]:
                     yield _clash(code, claim, path, first, index, prefix)
         for end in _ends(claim.segments):
             other = ends.setdefault(end, claim)
-            if other.path != claim.path:
+            told_already = len(claim.segments) == len(other.segments) and claim.segments != other.segments
+            if other.path != claim.path and not told_already:
                 yield _twice(claim, other, prefix)
 
 
-def _alone(claim: Claim, prefix: str) -> Iterator[Problem]:
+def alone(claim: Claim, prefix: str) -> Iterator[Problem]:
     """What is wrong with a claim whatever stands beside it."""
     where, shape = shown(claim.path), url(claim.segments, prefix).replace(":rest}", "}")
     names = [s.text for s in claim.segments if s.kind >= Kind.PARAM]

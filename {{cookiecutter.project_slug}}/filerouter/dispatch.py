@@ -2,6 +2,8 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
@@ -10,9 +12,10 @@ from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from filerouter import conflicts
+from filerouter.fallback import Fallback
 from filerouter.reload import Reload, answer_broken
-from filerouter.segments import Kind
-from filerouter.trie import Place, Trie
+from filerouter.segments import Kind, Segment
+from filerouter.trie import Trie
 
 Step = Callable[[str, Scope], APIRouter | None]
 _EXACT = (Route, WebSocketRoute, APIRoute, APIWebSocketRoute)
@@ -25,6 +28,22 @@ def narrow(router: APIRouter, routes: list[BaseRoute]) -> APIRouter:
     return narrowed
 
 
+@dataclass
+class Place:
+    """One path and all that answers there. `router` is the application's, knowing these routes only."""
+
+    segments: tuple[Segment, ...]
+    file: Path
+    routes: Sequence[BaseRoute]
+    router: APIRouter
+
+    @property
+    def fallback(self) -> Fallback:
+        """The last of the routes."""
+        assert isinstance(self.routes[-1], Fallback)
+        return self.routes[-1]
+
+
 class Tree:
     """The places of one mounted folder."""
 
@@ -34,9 +53,10 @@ class Tree:
 
     def lookup(self) -> "Step":
         """A function from a path to the router of its place."""
-        trie, exact, prefix = Trie(), {}, self.prefix
+        exact: dict[str, APIRouter] = {}
+        trie, prefix = Trie[APIRouter](), self.prefix
         for place in self.places:
-            trie.add(place)
+            trie.add(place.segments, place.router)
             if all(segment.kind == Kind.STATIC for segment in place.segments):
                 exact[conflicts.url(place.segments, prefix)] = place.router
 
@@ -48,8 +68,7 @@ class Tree:
             below = path[len(prefix) :].removesuffix("/")
             if below[:1] not in ("", "/"):
                 return None
-            place = trie.find(below[1:].split("/") if below else [])
-            return place.router if place else None
+            return trie.find(below[1:].split("/") if below else [])
 
         return lookup
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
 
-from filerouter.config import RouteConfig
 from filerouter.problems import Problem, shown
 from filerouter.scan import RouteFile
 from filerouter.segments import Kind, Segment
@@ -25,19 +25,21 @@ def handlers_of(module: ModuleType) -> dict[str, Callable[..., Any]]:
 def problems_of(module: ModuleType, file: RouteFile) -> Iterator[Problem]:
     """What the author of a route file has to change before it can be registered."""
     where, handlers = shown(file.path), handlers_of(module)
-    hatch = isinstance(getattr(module, "router", None), APIRouter)
+    router = getattr(module, "router", None)
+    hatch = list(iter_route_contexts(router.routes)) if isinstance(router, APIRouter) else None
+    endpoints = [*handlers.values(), *(context.endpoint for context in hatch or ())]
     for name, value in vars(module).items():
-        if name not in VERBS and not name.startswith("_") and _is_own(value, module):
+        if not name.startswith("_") and _is_own(value, module) and value not in endpoints:
             yield Problem("stray-function", (file.path,), f"{where}: {_stray(name)}")
-    if not isinstance(getattr(module, "config", RouteConfig()), RouteConfig):
-        text = f"{where}: config is no RouteConfig. Write config = RouteConfig(…), or rename it to _config."
-        yield Problem("unknown-setting", (file.path,), text)
-    if hatch and handlers:
+    if hatch is not None and handlers:
         text = (
             f"{where}: has both a router and {', '.join(handlers)}(). Move them into the router, or drop it."
         )
         yield Problem("router-and-handlers", (file.path,), text)
-    if not hatch and not handlers:
+    elif hatch == []:
+        text = f"{where}: router has no route. Add one, or delete the file."
+        yield Problem("no-handler", (file.path,), text)
+    elif hatch is None and not handlers:
         text = f"{where}: has no handler. Write async def get(), post, put, patch, delete or websocket."
         yield Problem("no-handler", (file.path,), text)
     if "websocket" in handlers and not inspect.iscoroutinefunction(inspect.unwrap(handlers["websocket"])):

@@ -32,8 +32,6 @@ class RouteTreeError(SystemExit):
 
 
 def shown(path: Path) -> str:
-    """The path as a reader of the project writes it: from the folder above the outermost package."""
-    top = path if path.is_dir() else path.parent
-    while (top / "__init__.py").exists() or (top.parent / "__init__.py").exists():
-        top = top.parent
-    return path.relative_to(top).as_posix()
+    """The path as it is typed here."""
+    here = Path.cwd()
+    return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()

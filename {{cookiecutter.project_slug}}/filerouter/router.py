@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import indent
 from types import ModuleType
 from typing import Any
 
@@ -13,12 +14,11 @@ from starlette.routing import BaseRoute
 from filerouter import conflicts
 from filerouter.build import Build
 from filerouter.config import RouteConfig, UnknownSetting
-from filerouter.dispatch import Dispatch, Tree, narrow
+from filerouter.dispatch import Dispatch, Place, Tree, narrow
 from filerouter.modules import Package, users_traceback
 from filerouter.problems import Problem, RouteTreeError, shown
 from filerouter.reload import Reload
 from filerouter.scan import RouteFile, survey
-from filerouter.trie import Place
 
 
 class FileRouter:
@@ -56,32 +56,46 @@ class FileRouter:
         """Read the tree again and swap the table, or raise RouteTreeError and leave it as it was."""
         files, problems = survey(self.root, self.prefix)
         self._package.forget_changed()
-        loaded: dict[Path, ModuleType] = {}
-        for path in dict.fromkeys(path for file in files for path in (*file.folders, file.path)):
-            try:
-                loaded[path] = self._package.load(path)
-            except UnknownSetting as error:
-                problems.append(Problem("unknown-setting", (path,), f"{shown(path)}: {error}"))
-            except (Exception, SystemExit) as error:
-                trace = users_traceback(error).replace("\n", "\n    ")
-                text = f"{shown(path)}: could not be imported.\n    {trace}"
-                problems.append(Problem("import-failed", (path,), text))
+        modules = self._load(files, problems)
         builds: dict[Path, Build] = {}
         for file in files:
-            if all(path in loaded for path in (*file.folders, file.path)):
-                builds[file.path] = build = self._build(file, loaded)
+            if all(path in modules for path in (*file.folders, file.path)):
+                builds[file.path] = build = self._build(file, modules)
                 problems += build.problems
         problems += self._clashes(builds, problems)
         if problems:
             raise RouteTreeError(problems)
         self._swap(files, builds)
 
-    def _build(self, file: RouteFile, loaded: dict[Path, ModuleType]) -> Build:
+    def _load(self, files: list[RouteFile], problems: list[Problem]) -> dict[Path, ModuleType]:
+        """All modules that can be imported, and their settings have the right form."""
+        modules: dict[Path, ModuleType] = {}
+        for path in dict.fromkeys(path for file in files for path in (*file.folders, file.path)):
+            code = "import-failed"
+            try:
+                module = self._package.load(path)
+                config = getattr(module, "config", None)
+                if isinstance(config, RouteConfig) or (config is None and path.name != "_folder.py"):
+                    modules[path] = module
+                    continue
+                code, text = (
+                    "unknown-setting",
+                    "config is no RouteConfig. Write config = RouteConfig(…), or rename it to _config.",
+                )
+                if config is None:
+                    text = "sets nothing. Write config = RouteConfig(…), or delete it."
+            except UnknownSetting as error:
+                code, text = "unknown-setting", str(error)
+            except (Exception, SystemExit) as error:
+                text = "could not be imported.\n" + indent(users_traceback(error), "    ")
+            problems.append(Problem(code, (path,), f"{shown(path)}: {text}"))
+        return modules
+
+    def _build(self, file: RouteFile, modules: dict[Path, ModuleType]) -> Build:
         """The routes of a file: those of last time, if nothing about it has changed."""
-        module, config = loaded[file.path], RouteConfig()
+        module, config = modules[file.path], RouteConfig()
         for path in (*file.folders, file.path):
-            own = getattr(loaded[path], "config", None)
-            config |= own if isinstance(own, RouteConfig) else RouteConfig()
+            config |= getattr(modules[path], "config", RouteConfig())
         last = self._builds.get(file.path)
         if last and last.module is module and last.config == config and last.file.segments == file.segments:
             return last
@@ -99,7 +113,7 @@ class FileRouter:
             for route in (r for routes in build.places.values() for r in routes if isinstance(r, APIRoute)):
                 ids[route.operation_id or ""].append(path)
         for name, paths in ids.items():
-            if len(paths) > 1:
+            if len(paths) > 1 and not any({*paths} <= {*problem.files} for problem in known):
                 text = f"{shown(paths[1])}: same operation id as {shown(paths[0])} ({name}). "
                 text += 'Give one of the handlers another: @operation(operation_id="…").'
                 yield Problem("duplicate-operation-id", (paths[1], paths[0]), text)

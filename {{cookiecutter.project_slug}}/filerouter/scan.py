@@ -48,14 +48,19 @@ def survey(root: Path, prefix: str = "") -> tuple[list[RouteFile], list[Problem]
     """As `scan`, but gives the problems back beside the files that have none of their own."""
     root = Path(root).absolute()
     if not root.is_dir():
-        return [], [Problem("no-root", (root,), f"{root}: is no folder. Give the folder of the route files.")]
+        return [], [
+            Problem("no-root", (root,), f"{shown(root)}: is no folder. Give the folder of the route files.")
+        ]
     files: list[RouteFile] = []
     problems: list[Problem] = []
     for found in _walk(root, root.resolve(), (), (), prefix):
         (files if isinstance(found, RouteFile) else problems).append(found)  # type: ignore[arg-type]
-    problems += conflicts.find([conflicts.Claim(file.segments, file.path) for file in files], prefix)
+    claims = [conflicts.Claim(file.segments, file.path) for file in files]
+    alone = [problem for claim in claims for problem in conflicts.alone(claim, prefix)]
+    problems += [*alone, *conflicts.find(claims, prefix)]
+    files = [file for file in files if not any(file.path in problem.files for problem in alone)]
     if not files and not problems:
-        text = f"{shown(root)}: no route file. A first one: {shown(root)}/health.py with `async def get()`."
+        text = f"{shown(root)}: no route file. A first one: {shown(root)}/health.py with async def get()."
         problems.append(Problem("no-routes", (root,), text))
     return sorted(files, key=lambda file: [segment.slot for segment in file.segments]), problems
 

@@ -1,16 +1,15 @@
-"""From a path to the place that answers it, one segment at a time: the number of places does not matter."""
+"""From a path to what answers it, one segment at a time: the number of routes does not matter."""
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Generic, TypeVar
 
-from fastapi import APIRouter
 from starlette.convertors import Convertor, register_url_convertor
-from starlette.routing import BaseRoute, compile_path
+from starlette.routing import compile_path
 
-from filerouter.fallback import Fallback
 from filerouter.segments import Kind, Segment
+
+Found = TypeVar("Found")
 
 
 class RestConvertor(Convertor[str]):
@@ -19,11 +18,11 @@ class RestConvertor(Convertor[str]):
     regex = r"(?!\.{1,2}(?:/|$))[^/]+(?:/(?!\.{1,2}(?:/|$))[^/]+)*"
 
     def convert(self, value: str) -> str:
-        """The path as it is."""
+        """Take the path as it is."""
         return value
 
     def to_string(self, value: str) -> str:
-        """The path as it is, if a request could bring it."""
+        """Refuse what no request can bring."""
         if not re.fullmatch(self.regex, str(value)):
             raise ValueError(f"{value!r} has an empty segment, '.' or '..'")
         return str(value)
@@ -32,36 +31,20 @@ class RestConvertor(Convertor[str]):
 register_url_convertor("rest", RestConvertor())
 
 
-@dataclass
-class Place:
-    """One path and all that answers there. `router` is the application's, knowing these routes only."""
+class Trie(Generic[Found]):
+    """A node. Add in the order of precedence; what is found is what a search in that order finds first."""
 
-    segments: tuple[Segment, ...]
-    file: Path
-    routes: Sequence[BaseRoute]
-    router: APIRouter
+    def __init__(self) -> None:
+        self.end: Found | None = None
+        self.rest: Found | None = None
+        self.static: dict[str, Trie[Found]] = {}
+        self.mixed: dict[str, tuple[re.Pattern[str], Trie[Found]]] = {}
+        self.param: Trie[Found] | None = None
 
-    @property
-    def fallback(self) -> Fallback:
-        """The last of the routes."""
-        assert isinstance(self.routes[-1], Fallback)
-        return self.routes[-1]
-
-
-@dataclass
-class Trie:
-    """A node. `mixed` holds the segments that a regular expression must match."""
-
-    place: Place | None = None
-    rest: Place | None = None
-    static: dict[str, "Trie"] = field(default_factory=dict)
-    mixed: dict[str, tuple[re.Pattern[str], "Trie"]] = field(default_factory=dict)
-    param: "Trie | None" = None
-
-    def add(self, place: Place) -> None:
-        """Places are added in the order of precedence."""
+    def add(self, segments: Sequence[Segment], found: Found) -> None:
+        """Let the path of this shape lead to `found`."""
         node = self
-        for segment in place.segments:
+        for segment in segments:
             if segment.kind == Kind.STATIC:
                 node = node.static.setdefault(segment.text, Trie())
             elif segment.kind == Kind.MIXED:
@@ -70,25 +53,23 @@ class Trie:
             elif segment.kind == Kind.PARAM:
                 node.param = node = node.param or Trie()
             else:
-                node.rest = place
+                node.rest = found
                 return
-        node.place = place
+        node.end = found
 
-    def find(self, parts: Sequence[str], at: int = 0) -> Place | None:
-        """The first place in the order of precedence that matches `parts` from `at` on."""
+    def find(self, parts: Sequence[str], at: int = 0) -> Found | None:
+        """What the path of these segments, from `at` on, leads to."""
         if at == len(parts):
-            return self.place
+            return self.end
         part = parts[at]
         if not part:
             return None
         for node in self._children(part):
-            if place := node.find(parts, at + 1):
-                return place
-        if self.rest and not any(rest in ("", ".", "..") for rest in parts[at:]):
-            return self.rest
-        return None
+            if (found := node.find(parts, at + 1)) is not None:
+                return found
+        return None if any(rest in ("", ".", "..") for rest in parts[at:]) else self.rest
 
-    def _children(self, part: str) -> Iterator["Trie"]:
+    def _children(self, part: str) -> "Iterator[Trie[Found]]":
         if node := self.static.get(part):
             yield node
         for pattern, node in self.mixed.values():
