@@ -8,17 +8,19 @@ from .project import Row
 from .terminal import Terminal
 
 
-def concerns(row: Row, changed: set[Path], folder: Path, *, down: bool) -> bool:
-    """Whether one of the files is this row's: named in `reload`, or Python code in a folder named there.
+def concerning(row: Row, changed: set[Path], folder: Path, *, down: bool) -> list[str]:
+    """Those of the files that are this row's: named in `reload`, or Python code in a folder named there.
 
     What lies in a `hot` folder the running process takes over by itself; one that is `down` cannot.
     """
-    for path in changed:
-        inside = [folder / name for name in row.reload if (folder / name) in [path, *path.parents]]
-        hot = any((folder / name) in path.parents for name in row.hot)
-        if inside and (path in inside or path.suffix == ".py") and (down or not hot):
-            return True
-    return False
+    named = {folder / name for name in row.reload}
+    hot = set() if down else {folder / name for name in row.hot}
+    return sorted(
+        str(path.relative_to(folder))
+        for path in changed
+        if path in named
+        or (path.suffix == ".py" and named & set(path.parents) and not hot & set(path.parents))
+    )
 
 
 async def of(rows: list[Row], folder: Path, terminal: Terminal) -> AsyncIterator[set[Path]]:

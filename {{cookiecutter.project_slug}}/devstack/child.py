@@ -117,8 +117,9 @@ class Child:
             return False
 
     async def _ended(self) -> None:
-        if self.process:
-            await self.process.wait()
+        """Wait for the process. Its `wait` would also wait for the pipe, which its own children may hold."""
+        while self.process and self.process.returncode is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
     async def end(self, patience: float = PATIENCE) -> None:
         """Ask it to stop, kill what is left of its group after `patience` seconds."""
@@ -127,9 +128,9 @@ class Child:
         if self.process.returncode is None:
             self.process.send_signal(self.service.stop)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.process.wait(), patience)
+                await asyncio.wait_for(self._ended(), patience)
         self.kill()
-        await self.process.wait()
+        await self._ended()
         await asyncio.wait([self.reading], timeout=1)  # what a killed worker's pipe still holds
         self.reading.cancel()
         self.pid_file.unlink(missing_ok=True)

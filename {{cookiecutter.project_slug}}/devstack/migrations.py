@@ -4,7 +4,6 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from .errors import Problem
 
@@ -24,14 +23,10 @@ async def current(url: str) -> set[str]:
     """The revisions that the database is at; none if it was never migrated. Problem if it is not reached."""
     import asyncpg
 
-    where = urlsplit(url)
-    plain = where._replace(scheme=where.scheme.partition("+")[0]).geturl()  # without SQLAlchemy's driver
     try:
-        connection = await asyncpg.connect(plain, timeout=10)
-    except (OSError, asyncpg.PostgresError, ValueError, TimeoutError) as error:
-        raise Problem(
-            f"DATABASE_URL: no connection to {where.hostname} ({type(error).__name__}: {error})."
-        ) from None
+        connection = await asyncpg.connect(re.sub(r"^(\w+)\+\w+:", r"\1:", url), timeout=10)  # no +driver
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise Problem(f"DATABASE_URL: cannot connect ({str(error) or type(error).__name__}).") from None
     try:
         if not await connection.fetchval("select to_regclass('alembic_version')"):
             return set()

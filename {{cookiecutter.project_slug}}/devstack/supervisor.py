@@ -34,15 +34,17 @@ class Supervisor:
     async def run(self) -> None:
         """Start all, say so, and go on. Problem if an engine or a migration fails."""
         began = time.monotonic()
+        services = [RowService(self.project, row) for row in self.project.rows]
+        for service in services:
+            _ = service.command  # a missing program is told before anything starts
         await self._start_engines()
         environment = self.project.environment()
         private(self.shared, "".join(f"{name}={environment[name]}\n" for name in SHARED))
         await self._migrate()
-        first, *rest = [RowService(self.project, row) for row in self.project.rows]
-        application = self._keep(first)
+        application = self._keep(services[0])
         self.tasks.append(asyncio.create_task(self._follow_changes()))
         await self._until_up([application])
-        others = [self._keep(service) for service in rest]
+        others = [self._keep(service) for service in services[1:]]
         await self._until_up(others)
         self._announce(time.monotonic() - began)
         await asyncio.gather(*self.tasks)
@@ -65,12 +67,11 @@ class Supervisor:
         settings, given = self.project.settings(), self.project.given
         services: list[Postgres | Valkey] = []
         if url := settings.get("DATABASE_URL"):
-            self.terminal.step("postgres", f"DATABASE_URL is set: {urlsplit(url).hostname}, nothing to start")
+            self.terminal.step("postgres", f"using DATABASE_URL on {_reach('DATABASE_URL', url, 5432)}")
         else:
             services.append(Postgres(self.project.state, port=self.project.port("POSTGRES_PORT")))
         if url := settings.get("REDIS_URL"):
-            _reach("REDIS_URL", url)
-            self.terminal.step("valkey", f"REDIS_URL is set: {urlsplit(url).hostname}, nothing to start")
+            self.terminal.step("valkey", f"using REDIS_URL on {_reach('REDIS_URL', url, 6379)}")
             given |= {"CELERY_BROKER_URL": url}
         else:
             services.append(Valkey(self.project.state, port=self.project.port("VALKEY_PORT")))
@@ -162,9 +163,9 @@ class Supervisor:
     async def _follow_changes(self) -> None:
         async for changed in changes.of(self.project.rows, self.project.folder, self.terminal):
             for child, row in zip(self.rows, self.project.rows, strict=False):
-                if changes.concerns(row, changed, self.project.folder, down=not child.answering):
-                    names = ", ".join(sorted(str(path.relative_to(self.project.folder)) for path in changed))
-                    self.terminal.step(child.name, f"starts afresh: {names} changed")
+                if names := changes.concerning(row, changed, self.project.folder, down=not child.answering):
+                    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+                    self.terminal.step(child.name, f"starts afresh: {', '.join(names[:3])}{more} changed")
                     child.changed.set()
 
     def _announce(self, seconds: float) -> None:
@@ -180,12 +181,14 @@ class Supervisor:
         self.terminal.write(f"ready: {address}")
 
 
-def _reach(name: str, url: str) -> None:
-    """Problem if nothing listens at the host and port of a URL."""
-    where = urlsplit(url)
-    if not where.hostname:  # a socket file, or several hosts: the application will tell
-        return
+def _reach(name: str, url: str, default_port: int) -> str:
+    """The host of a server's URL. Problem if nothing listens there."""
     try:
-        socket.create_connection((where.hostname, where.port or 6379), timeout=5).close()
+        where = urlsplit(url)
+        if where.hostname:  # else a socket file
+            socket.create_connection((where.hostname, where.port or default_port), timeout=5).close()
     except (OSError, ValueError) as error:
-        raise Problem(f"{name}: no connection to {where.hostname} ({error}).") from None
+        raise Problem(
+            f"{name}: cannot connect ({error}). Correct it, or unset it to start one here."
+        ) from None
+    return where.hostname or "this machine"
