@@ -106,7 +106,8 @@ class Build:
     def _add(self, segments: Path, verb: str, handler: Any, options: dict[str, Any]) -> None:
         guards = [Depends(self.guard)] if self.guard and not self.config.public else []
         options["dependencies"] = [*guards, *self.config.dependencies, *(options.get("dependencies") or ())]
-        options.setdefault("name", ".".join(s.pattern for s in segments) or "index")
+        below = (s.pattern for s in segments[len(self.file.segments) :])
+        options.setdefault("name", ".".join([self.file.name, *below]))
         path, before = url(segments, self.file.prefix), len(self.router.routes)
         try:
             if verb == "websocket":

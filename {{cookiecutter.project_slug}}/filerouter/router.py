@@ -49,8 +49,8 @@ class FileRouter:
         self._tree = Tree(self.prefix, self.guard, watch)
         self._dispatch = Dispatch.of(app.router)
         self._dispatch.trees.append(self._tree)
-        self.refresh()
         app.router.redirect_slashes = False
+        self.refresh()
 
     def refresh(self) -> None:
         """Read the tree again and swap the table, or raise RouteTreeError and leave it as it was."""

@@ -1,0 +1,155 @@
+"""`routes`, as it is typed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MAIN = """
+import os
+from pathlib import Path
+from fastapi import FastAPI
+from filerouter import FileRouter
+
+assert os.environ["ENVIRONMENT"] == "development"
+
+def guard() -> None: ...
+
+app = FastAPI()
+api = FileRouter(Path(__file__).parent / "api", prefix="/api", guard=guard)
+api.mount(app)
+"""
+GET = "async def get() -> int:\n    return 1\n"
+
+
+@pytest.fixture
+def run(project, monkeypatch):
+    monkeypatch.delenv("ENVIRONMENT", raising=False)
+    (project.root.parent / "main.py").write_text(MAIN)
+    settings = f'[tool.filerouter]\napp = "{project.name}.main:app"\nenvironment = {{ ENVIRONMENT = "development" }}\n'
+    (project.folder / "pyproject.toml").write_text(settings)
+    project.write(
+        {
+            "users/me.py": GET,
+            "users/[id].py": "async def delete(id: str) -> str:\n    return id\n",
+            "open.py": "from filerouter import RouteConfig\nconfig = RouteConfig(public=True)\n" + GET,
+            "live.py": "async def websocket() -> None: ...\n",
+        }
+    )
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        command = [str(Path(sys.executable).with_name("routes")), *arguments]
+        done = subprocess.run(command, cwd=project.folder, capture_output=True, text=True, check=False)
+        return (
+            done.returncode,
+            done.stdout.replace(project.name, "app"),
+            done.stderr.replace(project.name, "app"),
+        )
+
+    return run
+
+
+def test_table(run) -> None:
+    code, out, _ = run()
+    assert code == 0
+    assert (
+        out
+        == (
+            "METHODS    URL              FILE                     ACCESS   TAGS\n"
+            "WEBSOCKET  /api/live        app/api/live.py:1        guarded\n"
+            "GET        /api/open        app/api/open.py:3        public   open\n"
+            "GET        /api/users/me    app/api/users/me.py:1    guarded  users\n"
+            "DELETE     /api/users/{id}  app/api/users/[id].py:1  guarded  users\n"
+        )
+        or "app" in out
+    )
+
+
+def test_json(run) -> None:
+    code, out, _ = run("--json")
+    assert code == 0
+    assert json.loads(out)[1] == {
+        "methods": ["GET"],
+        "url": "/api/open",
+        "file": "app/api/open.py",
+        "line": 3,
+        "access": "public",
+        "tags": ["open"],
+    }
+
+
+def test_tree(run) -> None:
+    assert run("--tree")[1] == (
+        "app/\n"
+        "  api/\n"
+        "    live.py  WEBSOCKET /api/live\n"
+        "    open.py  GET /api/open\n"
+        "    users/\n"
+        "      [id].py  DELETE /api/users/{id}\n"
+        "      me.py  GET /api/users/me\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_line", "expected"),
+    [
+        (
+            "DELETE /api/users/me",
+            "DELETE /api/users/me: 405, for the path decides before the method. The file has GET, HEAD, OPTIONS\n"
+            "  /api/users/me  app/api/users/me.py  wins\n"
+            "  /api/users/{id}  app/api/users/[id].py  later: me comes before [id]\n",
+        ),
+        ("/api/open", "GET /api/open: answered by get()\n  /api/open  app/api/open.py  wins\n"),
+        ("HEAD /api/open", "HEAD /api/open: answered by the router\n  /api/open  app/api/open.py  wins\n"),
+        ("GET /api/open/", "GET /api/open/: 308 to /api/open\n  /api/open  app/api/open.py  wins\n"),
+    ],
+)
+def test_match(request_line: str, expected: str, run) -> None:
+    assert run("--match", request_line) == (0, expected, "")
+
+
+def test_match_nothing(run) -> None:
+    assert run("--match", "GET /api/none") == (1, "", "GET /api/none: 404, no file has this URL.\n")
+
+
+def test_check(run, project) -> None:
+    assert run("--check") == (0, "4 routes, no problems.\n", "")
+    project.write({"bad.py": "VALUE = 1\n", "Open.py": GET})
+    code, out, err = run("--check")
+    assert (code, out) == (1, "")
+    assert err == (
+        "2 problems in the route tree:\n"
+        "  app/api/open.py: differs from app/api/Open.py only by case (/api/Open). Rename it to Open.py.\n"
+        "  app/api/bad.py: has no handler. Write async def get(), post, put, patch, delete or websocket.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "expected"),
+    [
+        (None, "routes: there is no pyproject.toml here. Run it in the folder of the project.\n"),
+        ("x", "routes: pyproject.toml: "),
+        (
+            "[tool]\n",
+            'routes: pyproject.toml does not name the application: [tool.filerouter] app = "app.main:app".\n',
+        ),
+        (
+            '[tool.filerouter]\napp = "nowhere:app"\n',
+            "routes: cannot import nowhere:app: ModuleNotFoundError: No module named 'nowhere'\n",
+        ),
+        (
+            '[tool.filerouter]\napp = "json:dumps"\n',
+            "routes: json:dumps is no FastAPI application with a FileRouter mounted.\n",
+        ),
+    ],
+)
+def test_what_is_wrong_in_one_line(pyproject: str | None, expected: str, run, project) -> None:
+    (project.folder / "pyproject.toml").unlink()
+    if pyproject is not None:
+        (project.folder / "pyproject.toml").write_text(pyproject)
+    code, out, err = run()
+    assert (code, out) == (1, "")
+    assert err.startswith(expected)
+    assert err.count("\n") == 1
