@@ -30,7 +30,7 @@ def create_app(settings: Settings) -> FastAPI:
     """Wire an application; raises RouteTreeError when a route file is wrong."""
     configure_logging(settings.log_level, json=settings.production)
     app = Application(
-        title="SaaS starter",
+        title="API",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

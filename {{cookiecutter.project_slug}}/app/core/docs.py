@@ -6,7 +6,7 @@ Nothing is fetched from another host, so that the page works offline and under a
 from importlib.resources import files
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 _POLICY = (
@@ -17,7 +17,7 @@ _PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}: API</title>
+<title>{title}</title>
 <link rel="icon" href="/docs/assets/favicon-32x32.png">
 <link rel="stylesheet" href="/docs/assets/swagger-ui.css">
 </head>
@@ -32,7 +32,11 @@ _START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#docs", deepLinking: t
 
 
 def add_docs(app: FastAPI) -> None:
-    """Serve the page, its script and its assets under `/docs`."""
+    """Serve the page, its script and its assets under `/docs`, where `/` leads to."""
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> Response:
+        return RedirectResponse("/docs")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
