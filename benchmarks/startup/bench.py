@@ -1,0 +1,103 @@
+"""What a start costs: `dev` to the first 200 against importing `app.main`; the first request against the second.
+
+    uv run --project "{{cookiecutter.project_slug}}" python benchmarks/startup/bench.py
+
+Runs on a copy of the project, with bytecode compiled and the engines' data in place (a second start).
+Alternates import and `dev`, drops the first pair, prints medians and the ratio of this one run.
+"""
+
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+PROJECT = Path(__file__).parent.parent.parent / "{{cookiecutter.project_slug}}"
+PARTS = ("app", "filerouter", "devstack", "migrations", "pyproject.toml")
+ROUNDS = 7
+IN_PROCESS = """
+import asyncio, time
+from app.main import app
+async def once():
+    done = []
+    async def receive(): return {"type": "http.request", "body": b""}
+    async def send(message): done.append(message)
+    scope = {"type": "http", "method": "GET", "path": "/api/hello", "raw_path": b"/api/hello", "query_string": b"",
+             "headers": [], "http_version": "1.1", "scheme": "http", "server": ("x", 80), "client": ("x", 1)}
+    started = time.perf_counter()
+    await app(scope, receive, send)
+    assert done[0]["status"] == 200
+    return (time.perf_counter() - started) * 1e6
+async def main():
+    # A server opens the lifespan before it takes a connection.
+    started, end = asyncio.Event(), asyncio.Event()
+    async def receive():
+        if started.is_set():
+            await end.wait()
+            return {"type": "lifespan.shutdown"}
+        return {"type": "lifespan.startup"}
+    async def send(message): started.set()
+    lifespan = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send))
+    await started.wait()
+    print(*[await once() for _ in range(2)])
+    end.set()
+    await lifespan
+asyncio.run(main())
+"""
+
+
+def timed(command: list[str], folder: Path, environment: dict[str, str]) -> float:
+    started = time.perf_counter()
+    subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def dev(folder: Path, environment: dict[str, str]) -> float:
+    """Seconds from starting the interpreter of `dev` to a 200 that this process received."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "devstack.cli"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    url = next(line for line in process.stdout if line.startswith("ready: ")).removeprefix("ready: ").strip()
+    with urllib.request.urlopen(f"{url}/api/health") as answer:
+        assert answer.status == 200
+    taken = time.perf_counter() - started
+    process.send_signal(signal.SIGINT)
+    process.stdout.read()
+    assert process.wait(30) == 0
+    return taken
+
+
+def main() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="bench-startup-"))
+    for part in PARTS:
+        (shutil.copytree if (PROJECT / part).is_dir() else shutil.copy)(PROJECT / part, folder / part)
+    hidden = {"PYTHONDONTWRITEBYTECODE", "DATABASE_URL", "REDIS_URL"}
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    environment |= {"PYTHONPATH": str(folder), "PORT": "0", "ENVIRONMENT": "development"}
+    importing = [sys.executable, "-c", "import app.main"]
+    pairs = [(timed(importing, folder, environment), dev(folder, environment)) for _ in range(ROUNDS + 1)][1:]
+    imports, starts = (statistics.median(column) for column in zip(*pairs, strict=True))
+    ratios = sorted(b / a for a, b in pairs)
+    print(f"import app.main          {imports:.2f} s")
+    print(f"dev to the first 200     {starts:.2f} s")
+    print(f"ratio of the pairs       {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f}); the aim is 2.5")
+    runs = []
+    for _ in range(5):
+        out = subprocess.run(
+            [sys.executable, "-c", IN_PROCESS], cwd=folder, env=environment, check=True, capture_output=True, text=True
+        ).stdout
+        runs.append([float(value) for value in out.split()[-2:]])
+    first, second = (statistics.median(column) for column in zip(*runs, strict=True))
+    print(f"first request            {first:.0f} µs, second {second:.0f} µs, ratio {first / second:.2f}; the aim is 2")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
