@@ -67,9 +67,9 @@ class Child:
             stderr=asyncio.subprocess.STDOUT,
             **launch.options(self.service.stop, self.service.identity),
         )
-        self.pid_file.write_text(str(self.process.pid))
         self.answering = False
         self.reading = asyncio.create_task(self._read(self.process))
+        self.pid_file.write_text(str(self.process.pid))
         reported = time.monotonic()
         began = began or reported
         while self.process.returncode is None and not self.changed.is_set():
@@ -96,13 +96,13 @@ class Child:
                 await self._first_of(self._ended(), self.changed.wait())
             if time.monotonic() - began > LASTING:
                 delay = FIRST_DELAY
-            ended, self.answering = self.process and self.process.returncode, False
+            how, self.answering = _manner(self.process and self.process.returncode), False
             await self.end()
             if not self.changed.is_set() and not answered and self.service.mendable:
-                self.terminal.step(self.name, f"{_manner(ended)} before it answered; waits for a change")
+                self.terminal.step(self.name, f"{how} before it answered; waits for a change")
                 await self.changed.wait()
             elif not self.changed.is_set():
-                self.terminal.step(self.name, f"{_manner(ended)}; starts again in {delay:g} s")
+                self.terminal.step(self.name, f"{how}; starts again in {delay:g} s")
                 await self._first_of(asyncio.sleep(delay), self.changed.wait())
                 delay = min(delay * 2, LONGEST_DELAY)
             if self.changed.is_set():
@@ -125,7 +125,7 @@ class Child:
         """Ask it to stop, kill what is left of its group after `patience` seconds."""
         if not self.process:
             return
-        if self.process.returncode is None:
+        if self.process.returncode is None and sys.platform != "win32":  # there nothing can be asked
             self.process.send_signal(self.service.stop)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended(), patience)
@@ -134,12 +134,13 @@ class Child:
         await asyncio.wait([self.reading], timeout=1)  # what a killed worker's pipe still holds
         self.reading.cancel()
         self.pid_file.unlink(missing_ok=True)
+        self.process = None  # its number may be somebody else's from now on
 
     def kill(self) -> None:
         """End it and its own children at once, whoever of them still lives."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if self.process and sys.platform == "win32":
-                self.process.kill()
+                launch.kill_tree(self.process.pid)
             elif self.process:
                 os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -147,10 +148,10 @@ class Child:
         """Pass on what it prints, line by line; a traceback shortened while it is starting."""
         trimmer, rest, stream = Trimmer(self.folder), b"", process.stdout
         assert stream
-        with self.log.open("ab") as log:
+        with self.log.open("ab", buffering=0) as log:
             while chunk := await stream.read(LONGEST_LINE):
-                log.write(chunk)
-                log.flush()
+                with contextlib.suppress(OSError):  # a full disk must not stop the reading
+                    log.write(chunk)
                 *lines, rest = (rest + chunk).split(b"\n")
                 if len(rest) > LONGEST_LINE:
                     lines, rest = [*lines, rest], b""
@@ -176,6 +177,6 @@ class Child:
 
 def _manner(code: int | None) -> str:
     """How a process ended, in words."""
-    if code is not None and code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    return f"ended with code {code}"
+    if code is None:
+        return "not started"
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

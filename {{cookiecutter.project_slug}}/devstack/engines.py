@@ -2,9 +2,10 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from . import launch
@@ -58,11 +59,11 @@ def _running(engine: Postgres | Valkey) -> Iterator[str]:
                     time.sleep(0.01)
                 yield engine.url
             finally:
-                process.send_signal(engine.stop)
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                if sys.platform != "win32":  # there nothing can be asked
+                    process.send_signal(engine.stop)
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(10)
+                process.kill()
+                process.wait()
     except BlockingIOError:
         raise Problem(f"Another process runs {engine.name} in {engine.folder}.") from None

@@ -36,7 +36,7 @@ def options(stop: signal.Signals = signal.SIGTERM, identity: Identity = "self") 
         def in_child() -> None:
             if identity == "namespace":
                 if libc.unshare(CLONE_NEWUSER):
-                    os._exit(126)
+                    os._exit(126)  # forbidden; an exception would reach the parent without its reason
                 for name, text in ("setgroups", "deny"), ("uid_map", "65534 0 1"), ("gid_map", "65534 0 1"):
                     Path("/proc/self", name).write_text(text)
             libc.prctl(PR_SET_PDEATHSIG, stop)  # after any change of user, which clears it
@@ -83,7 +83,18 @@ def reap(pid: int, folder: Path, stop: signal.Signals = signal.SIGTERM, patience
     while members := ours():
         for member in members:
             with contextlib.suppress(psutil.Error):
-                member.send_signal(stop) if time.monotonic() < deadline else member.kill()
+                gently = sys.platform != "win32" and time.monotonic() < deadline
+                member.send_signal(stop) if gently else member.kill()
         psutil.wait_procs(members, timeout=0.2)
         ended = True
     return ended
+
+
+def kill_tree(pid: int) -> None:
+    """End a process and all below it, where there are no process groups."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        leader = psutil.Process(pid)
+        for process in [*leader.children(recursive=True), leader]:
+            process.kill()

@@ -110,7 +110,7 @@ class Postgres:
         process = launch.start(
             [self.programs / program, *arguments],
             subprocess.PIPE,
-            signal.SIGKILL,
+            signal.SIGTERM,
             self.identity,
             stdin=subprocess.PIPE,
             env=ENVIRONMENT,

@@ -55,11 +55,16 @@ class Project:
         values: dict[str, str | None] = {}
         if file.is_file():
             from dotenv import dotenv_values
+            from dotenv.parser import parse_stream
 
             try:
-                values = dotenv_values(file)
+                with file.open(encoding="utf-8") as lines:
+                    wrong = [str(part.original.line) for part in parse_stream(lines) if part.error]
             except (OSError, UnicodeDecodeError) as error:
                 raise Problem(f"{file} cannot be read: {error}.") from None
+            if wrong:
+                raise Problem(f"{file}, line {', '.join(wrong)}: not of the form NAME=value.")
+            values = dotenv_values(file)
         return {name: value for name, value in values.items() if value is not None} | dict(os.environ)
 
     def port(self, name: str) -> int | None:
@@ -78,14 +83,15 @@ class Project:
         values["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), values.get("PATH", os.defpath)])
         return values
 
+    def fill(self, text: str) -> str:
+        """Put values of the child's environment in the place of $NAMES."""
+        # HOST is not of the environment: some shells put the machine's name there.
+        return string.Template(text).safe_substitute(self.environment() | {"HOST": ports.HOST})
+
     def command(self, text: str) -> list[str]:
-        """A command line as arguments, $NAMES from the child's environment. Problem if no program."""
-        values = self.environment()
-        names = values | {
-            "HOST": ports.HOST
-        }  # not of the environment: some shells put the machine's name there
-        program, *rest = [string.Template(part).safe_substitute(names) for part in shlex.split(text)]
-        found = shutil.which(program, path=values["PATH"])
+        """A command line as arguments, filled in. Problem if there is no such program."""
+        program, *rest = [self.fill(part) for part in shlex.split(text)]
+        found = shutil.which(program, path=self.environment()["PATH"])
         if not found:
             raise Problem(f"No program `{program}`, which pyproject.toml asks for ({text}). Try `uv sync`.")
         return [found, *rest]

@@ -31,7 +31,10 @@ def place(folder: Path, programs: Path) -> tuple[Path, Path, launch.Identity]:
 
 def _namespaces(programs: Path) -> bool:
     version = [programs / "postgres", "--version"]
-    return launch.start(version, subprocess.DEVNULL, identity="namespace").wait() == 0
+    try:
+        return launch.start(version, subprocess.DEVNULL, identity="namespace").wait() == 0
+    except subprocess.SubprocessError:  # the namespace is allowed, but not the mapping of users
+        return False
 
 
 def _public(home: Path) -> Path:

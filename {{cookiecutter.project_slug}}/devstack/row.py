@@ -2,7 +2,6 @@
 
 import signal
 import socket
-from string import Template
 from urllib.parse import urlsplit
 
 from . import launch, ports
@@ -21,7 +20,8 @@ class RowService:
 
     @property
     def command(self) -> list[str]:
-        """The command with today's settings."""
+        """The command with today's settings, which also tell where it will answer."""
+        self.url = self.project.fill(self.row.ready)
         return self.project.command(self.row.command)
 
     @property
@@ -31,9 +31,9 @@ class RowService:
 
     def answers(self) -> bool:
         """Whether its `ready` URL answers 200; without one it is enough to have been started."""
-        if not self.row.ready:
+        if not self.url:
             return True
-        url = urlsplit(self.where.removeprefix("at "))
+        url = urlsplit(self.url)
         try:
             with socket.create_connection(
                 (url.hostname or ports.HOST, url.port or 80), timeout=5
@@ -47,8 +47,7 @@ class RowService:
     @property
     def where(self) -> str:
         """For the line that says it is ready."""
-        names = self.project.environment() | {"HOST": ports.HOST}
-        return Template(f"at {self.row.ready}").safe_substitute(names) if self.row.ready else ""
+        return f"at {self.url}" if self.url else ""
 
     def telling(self, line: str) -> bool:
         """Everything that the project prints is."""

@@ -51,12 +51,14 @@ class Supervisor:
 
     async def close(self) -> None:
         """Stop everything: first what uses the engines, then the engines."""
+        began = time.monotonic()
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         await asyncio.gather(*(child.end() for child in self.rows))
         await asyncio.gather(*(child.end(patience=10) for child in self.engines))
         self.shared.unlink(missing_ok=True)
+        self.terminal.step("dev", "stopped", time.monotonic() - began)
 
     def kill(self) -> None:
         """Stop everything at once."""

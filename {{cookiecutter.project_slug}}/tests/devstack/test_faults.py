@@ -79,6 +79,8 @@ def test_unknown_program(project: Path, start):
 def test_unreadable_env_file(project: Path, start):
     (project / ".env").write_bytes(b"PORT=\xff\n")
     refuses(start(), ".env cannot be read")
+    (project / ".env").write_text("# a comment\nPORT=0\n=5\n")
+    refuses(start(), ".env, line 3: not of the form NAME=value")
 
 
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs Linux")
