@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,9 +17,11 @@ PROJECT = DEMO / "acme"
 
 @contextmanager
 def step(text: str) -> Iterator[None]:
+    """Say what begins, then how long it took."""
+    print(f"{text} ... ", end="", flush=True)
     started = time.monotonic()
     yield
-    print(f"{time.monotonic() - started:6.1f} s  {text}", flush=True)
+    print(f"{time.monotonic() - started:.1f} s", flush=True)
 
 
 def generate() -> None:
@@ -33,17 +35,23 @@ def generate() -> None:
 
 
 def install() -> None:
-    """Install what the lock or the date in pyproject.toml says; uv shows its own progress."""
+    """Install what the lock, or without one the date in pyproject.toml, says."""
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    if code := subprocess.run([os.environ["UV"], "sync"], cwd=PROJECT, env=environment, check=False).returncode:
+    if code := subprocess.run([os.environ["UV"], "sync", "--quiet"], cwd=PROJECT, env=environment).returncode:
         sys.exit(code)
 
 
-if __name__ == "__main__":
+def main() -> None:
     if PROJECT.exists():
-        print("   using  .demo/acme as you left it (to start afresh: rm -r .demo)", flush=True)
+        print("Using .demo/acme as you left it (to start afresh: rm -r .demo)", flush=True)
     else:
-        with step("generated .demo/acme from this template"):
+        with step("Generating the default project into .demo/acme"):
             generate()
-    with step("installed what it needs"):
+    with step("Installing what it needs (the first time, that is a download of about 200 MB)"):
         install()
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        sys.exit(main())
+    sys.exit(130)
