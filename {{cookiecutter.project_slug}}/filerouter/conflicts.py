@@ -25,7 +25,7 @@ def find(claims: Iterable[Claim], prefix: str = "") -> Iterator[Problem]:
     ends: dict[tuple[object, ...], Claim] = {}
     seen: dict[tuple[object, ...], tuple[Segment, Path]] = {}
     told: set[tuple[object, ...]] = set()
-    for claim in sorted(claims, key=lambda c: ([s.slot for s in c.segments], c.path.as_posix())):
+    for claim in sorted(claims, key=lambda c: ([s.slot for s in c.segments], str(c.path))):
         for index, segment in enumerate(claim.segments):
             above = tuple(s.slot for s in claim.segments[:index])
             for key, code in _neighbours(above, segment):
@@ -42,18 +42,19 @@ def find(claims: Iterable[Claim], prefix: str = "") -> Iterator[Problem]:
 
 def alone(claim: Claim, prefix: str) -> Iterator[Problem]:
     """What is wrong with a claim whatever stands beside it."""
+    names = [segment.text for segment in claim.segments if segment.kind >= Kind.PARAM]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    early = [segment for segment in claim.segments[:-1] if segment.kind >= Kind.REST]
+    if not (twice or early):
+        return
     where, shape = shown(claim.path), url(claim.segments, prefix).replace(":rest}", "}")
-    names = [s.text for s in claim.segments if s.kind >= Kind.PARAM]
-    for name in sorted({name for name in names if names.count(name) > 1}):
+    for name in twice:
         text = f"{where}: the parameter {name} stands twice in {shape}. Rename one of them."
         yield Problem("repeated-parameter", (claim.path,), text)
-    for segment in claim.segments[:-1]:
-        if segment.kind >= Kind.REST:
-            text = (
-                f"{where}: nothing may follow {segment.pattern} in {shape}, for it takes all the rest. "
-                f"Use [{segment.text}] for one segment, or move the file up."
-            )
-            yield Problem("catch-all-not-last", (claim.path,), text)
+    for segment in early:
+        text = f"{where}: nothing may follow {segment.pattern} in {shape}, for it takes all the rest. "
+        text += f"Use [{segment.text}] for one segment, or move the file up."
+        yield Problem("catch-all-not-last", (claim.path,), text)
 
 
 def _neighbours(above: tuple[object, ...], segment: Segment) -> Iterator[tuple[tuple[object, ...], str]]:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from keyword import iskeyword
 
 _STATIC = re.compile(r"(?:%5F|%2E)?[A-Za-z0-9][A-Za-z0-9._~-]*")
@@ -28,7 +29,7 @@ class Segment:
     kind: Kind
     text: str
 
-    @property
+    @cached_property
     def slot(self) -> tuple[Kind, str]:
         """What decides the place of a segment: its text if it is static, never the name of a parameter."""
         if self.kind == Kind.STATIC:

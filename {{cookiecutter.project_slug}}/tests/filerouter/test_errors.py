@@ -189,9 +189,8 @@ def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(RouteTreeError) as caught:
         scan(tmp_path / "nowhere")
     assert str(caught.value) == (
-        "1 problem in the route tree:\n  {}/nowhere: is no folder. Give the folder of the route files.".format(
-            tmp_path.as_posix()
-        )
+        f"1 problem in the route tree:\n  {tmp_path.as_posix()}/nowhere: is no folder. "
+        "Give the folder of the route files."
     )
 
 

@@ -41,7 +41,7 @@ def test_ordinary_path_operations(project) -> None:
                 id: int
                 name: str = "?"
 
-            async def get(id: int, page: Annotated[int, Depends(_page)], tag: Annotated[str, Query()] = "") -> Item:
+            async def get(id: int, page: Annotated[int, Depends(_page)], tag: str = "") -> Item:
                 '''Read an item.
 
                 Longer words.

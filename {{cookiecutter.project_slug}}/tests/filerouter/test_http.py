@@ -28,7 +28,7 @@ TREE = {
     "files/[...path].py": echo("files/[...path]", "path: str"),
     "files/[a]/[b].py": echo("files/[a]/[b]", "a: str", "b: str"),
     "docs/[[...slug]].py": echo("docs/[[...slug]]", "slug: str = ''"),
-    "(auth)/login.py": "async def post() -> str:\n    return 'login'\n\nasync def put() -> str:\n    return 'put'\n",
+    "(auth)/login.py": "async def post() -> str:\n    return 'in'\nasync def put() -> str:\n    return ''\n",
     "_priv/x.py": echo("_priv"),
     "%5Fpub.py": echo("_pub"),
     "%2Ewell-known/thing.py": echo("thing"),
