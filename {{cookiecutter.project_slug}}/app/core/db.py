@@ -35,10 +35,11 @@ class Base(DeclarativeBase):
 Sessions = async_sessionmaker[AsyncSession]
 
 
-def create_engine(url: str, pool_size: int = 10) -> AsyncEngine:
+def create_engine(url: str, pool_size: int = 10, *, pre_ping: bool = False) -> AsyncEngine:
     """An engine on `url` (`postgresql://…`). Nothing is connected until the first query.
 
-    A server that refuses, or is silent for 3 s, raises DatabaseUnavailable.
+    A server that refuses, or is silent for 3 s, raises DatabaseUnavailable. With `pre_ping` a
+    connection that broke while nobody used it is replaced, at a query's cost each time.
     """
     dsn = "postgresql://" + url.partition("://")[2]
 
@@ -54,6 +55,7 @@ def create_engine(url: str, pool_size: int = 10) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=5,
         pool_timeout=2,
+        hide_parameters=True,  # values have no place in logs
     )
 
 

@@ -69,6 +69,9 @@ class Envelope:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self.app(scope, receive, wrapped)
+            except Exception:
+                # The answer (500) has been sent. The server would log it again, without the id.
+                log.exception("request failed")
             finally:
                 log.info(
                     "request",

@@ -1,0 +1,69 @@
+"""What is logged of a request: one line, with its id; of a failure also the traceback, and no values."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+import structlog
+from sqlalchemy import text
+
+from app.core.logging import configure_logging
+from app.deps import Db
+from app.main import create_app
+from app.settings import Settings
+
+
+@pytest.fixture
+async def client(settings: Settings, sessions, capsys) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of an application that logs as in production, to the standard error that `capsys` holds."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    app = create_app(settings.model_copy(update={"environment": "production", "allowed_hosts": "test"}))
+    app.state.sessions = sessions
+
+    @app.get("/bug")
+    async def bug() -> None:
+        password = "hunter2"
+        raise RuntimeError(f"{len(password)} characters")
+
+    @app.get("/bug-in-sql")
+    async def bug_in_sql(db: Db) -> None:
+        await db.execute(
+            text("SELECT nothing FROM nowhere WHERE password = :password"), {"password": "hunter2"}
+        )
+
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+    configure_logging("info", json=False)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict]:
+    """The JSON lines of our own loggers."""
+    written = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    return [line for line in written if "path" in line or "exception" in line]
+
+
+async def test_one_json_line_a_request(client: httpx2.AsyncClient, capsys: pytest.CaptureFixture[str]):
+    answer = await client.get("/api/hello?name=Ada", headers={"x-request-id": "req-12345678"})
+    (line,) = lines(capsys)
+    assert answer.headers["x-request-id"] == line["request_id"] == "req-12345678"
+    assert (line["method"], line["path"], line["status"], line["level"]) == ("GET", "/api/hello", 200, "info")
+    assert line["ms"] > 0
+
+
+@pytest.mark.parametrize("path", ["/bug", "/bug-in-sql"])
+async def test_a_failure_is_logged_once_without_values(
+    client: httpx2.AsyncClient, capsys: pytest.CaptureFixture[str], path: str
+):
+    answer = await client.get(path)
+    failure, request = lines(capsys)
+    assert (failure["level"], request["status"]) == ("error", 500)
+    assert failure["request_id"] == request["request_id"] == answer.headers["x-request-id"]
+    assert path.removeprefix("/").replace("-", "_") in str(failure["exception"])
+    assert "hunter2" not in str(failure)
