@@ -45,7 +45,7 @@ async def client(settings: Settings, sessions, capsys) -> AsyncIterator[httpx2.A
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict]:
     """The JSON lines of our own loggers."""
-    written = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    written = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line[0] == "{"]
     return [line for line in written if "path" in line or "exception" in line]
 
 
