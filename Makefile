@@ -23,7 +23,7 @@ check: $(UV)  ## Lint, formatting, types and workflows of the template, then the
 	$(UV) run zizmor --quiet --offline .github "$(PROJECT)/.github"
 	$(MAKE) --no-print-directory -C "$(PROJECT)" check
 
-golden: $(UV)  ## Write anew what the template keeps of the project: trees, contract, names; read the diff
+golden: $(UV)  ## Write anew what the template keeps of the project: trees, contracts, names; read the diff
 	$(UV) run pytest --update-golden -k golden
 
 .uv/bin/uv:
