@@ -18,7 +18,9 @@ from filerouter.problems import Problem, shown
 from filerouter.scan import RouteFile
 from filerouter.segments import Kind, Segment
 
-Path = tuple[Segment, ...]
+Shape = tuple[Segment, ...]
+
+_CONVERTORS = {"str", "int", "float", "uuid"}
 
 # The settings where the one nearest to the handler wins, and how plain FastAPI says "not set".
 _SCALARS = {"deprecated": None, "include_in_schema": True, "max_body_size": None}
@@ -33,7 +35,7 @@ class Build:
     module: ModuleType
     config: RouteConfig
     guard: Callable[..., Any] | None
-    places: dict[Path, list[BaseRoute]] = field(default_factory=dict)
+    places: dict[Shape, list[BaseRoute]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -66,7 +68,7 @@ class Build:
             self._finish(segments, routes)
         return self
 
-    def _paths(self) -> Iterator[Path]:
+    def _paths(self) -> Iterator[Shape]:
         """Two for an optional catch-all: without and with it."""
         segments = self.file.segments
         if segments and segments[-1].kind == Kind.OPTIONAL:
@@ -78,14 +80,13 @@ class Build:
         segments = (*self.file.segments, *_segments_of(context.path or ""))
         route, options = context.original_route, {}
         if not isinstance(route, APIRoute | APIWebSocketRoute):
-            return self._problem(
-                "router-route",
-                f"router has a {type(route).__name__} at {context.path}. Give it to the application instead",
+            text = (
+                f"router has a {type(route).__name__} at {context.path}. Give it to the application instead"
             )
-        if any(s.kind == Kind.MIXED and ":path}" in s.text for s in segments):
-            return self._problem(
-                "bad-segment", f"{context.path} has a path inside a segment. Use a segment of its own"
-            )
+            return self._problem("router-route", text)
+        if not _CONVERTORS.issuperset(re.findall(r":(\w+)}", "".join(s.text for s in segments))):
+            text = f"{context.path} may take a slash inside a segment. Use int, float or uuid"
+            return self._problem("bad-segment", text)
         verb = "websocket"
         if isinstance(route, APIRoute):
             options = {name: getattr(context, name) for name in OPTIONS if hasattr(context, name)}
@@ -103,7 +104,7 @@ class Build:
             del options["name"]
         return self._add(segments, verb, context.endpoint, options)
 
-    def _add(self, segments: Path, verb: str, handler: Any, options: dict[str, Any]) -> None:
+    def _add(self, segments: Shape, verb: str, handler: Any, options: dict[str, Any]) -> None:
         guards = [Depends(self.guard)] if self.guard and not self.config.public else []
         options["dependencies"] = [*guards, *self.config.dependencies, *(options.get("dependencies") or ())]
         below = (s.pattern for s in segments[len(self.file.segments) :])
@@ -115,9 +116,8 @@ class Build:
             else:
                 self.router.add_api_route(path, handler, **self._http_options(segments, verb, options))
         except Exception as error:
-            return self._problem(
-                "bad-handler", f"{verb}() was refused by FastAPI: {str(error).splitlines()[0]}"
-            )
+            text = f"{verb}() was refused by FastAPI: {str(error).partition(chr(10))[0]}"
+            return self._problem("bad-handler", text)
         route = self.router.routes[before]
         del self.router.routes[before:]
         assert isinstance(route, APIRoute | APIWebSocketRoute)
@@ -127,7 +127,7 @@ class Build:
         self.places.setdefault(segments, []).append(route)
         return None
 
-    def _http_options(self, segments: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:
+    def _http_options(self, segments: Shape, verb: str, options: dict[str, Any]) -> dict[str, Any]:
         """The options of `add_api_route`: the config's, and the operation's over them."""
         config = self.config
         merged = {"methods": [verb.upper()], **options}
@@ -140,7 +140,7 @@ class Build:
         merged["operation_id"] = options.get("operation_id") or _operation_id(verb, segments)
         return merged
 
-    def _check(self, route: APIRoute | APIWebSocketRoute, verb: str, segments: Path, path: str) -> None:
+    def _check(self, route: APIRoute | APIWebSocketRoute, verb: str, segments: Shape, path: str) -> None:
         """Parameters. Where the optional catch-all is absent, its name is no query parameter either."""
         last = self.file.segments[-1] if self.file.segments else None
         if last and last.kind == Kind.OPTIONAL and segments == self.file.segments[:-1]:
@@ -154,7 +154,7 @@ class Build:
                 part.path_params = [f for f in part.path_params if f.alias != last.text]
         self.problems += parameter_problems(route.dependant, verb, segments, path, self.file)
 
-    def _finish(self, segments: Path, routes: list[BaseRoute]) -> None:
+    def _finish(self, segments: Shape, routes: list[BaseRoute]) -> None:
         methods = sorted({m for r in routes if isinstance(r, APIRoute) for m in r.methods or ()})
         get = next((r for r in routes if isinstance(r, APIRoute) and "GET" in (r.methods or ())), None)
         routes.append(Fallback(url(segments, self.file.prefix), methods, get))
@@ -165,13 +165,13 @@ class Build:
 
 def _segments_of(path: str) -> Iterator[Segment]:
     for part in filter(None, path.split("/")):
-        if found := re.fullmatch(r"{(\w+)(:str|:path)?}", part):
-            yield Segment(Kind.REST if found[2] == ":path" else Kind.PARAM, found[1])
+        if found := re.fullmatch(r"{(\w+)(:str|:path|:rest)?}", part):
+            yield Segment(Kind.REST if found[2] in (":path", ":rest") else Kind.PARAM, found[1])
         else:
             yield Segment(Kind.MIXED if "{" in part else Kind.STATIC, part)
 
 
-def _operation_id(verb: str, segments: Path) -> str:
+def _operation_id(verb: str, segments: Shape) -> str:
     """`get_products_by_id`: stable, for it names the URL and nothing else."""
     words = [s.text if s.kind < Kind.PARAM else f"by_{s.text}" for s in segments] or ["root"]
     return re.sub(r"\W+", "_", "_".join([verb, *words])).rstrip("_")

@@ -44,7 +44,7 @@ class FileRouter:
 
         With `reload` the tree is looked at before each request, and what has changed is read again.
         """
-        self._app = app
+        self._app, self._builds = app, {}
         watch = Reload(self._package.has_changed, self.refresh) if reload else None
         self._tree = Tree(self.prefix, self.guard, watch)
         self._dispatch = Dispatch.of(app.router)
@@ -104,10 +104,9 @@ class FileRouter:
     def _clashes(self, builds: dict[Path, Build], known: list[Problem]) -> Iterator[Problem]:
         """What is only seen when all files are read: paths of their own routers, and operation ids."""
         claims = [conflicts.Claim(b.file.segments, path) for path, b in builds.items()]
-        claims += [
-            conflicts.Claim(place, path) for path, b in builds.items() if b.has_router for place in b.places
-        ]
-        yield from (p for p in conflicts.find(claims, self.prefix) if p not in known)
+        own = [conflicts.Claim(p, path) for path, b in builds.items() if b.has_router for p in b.places]
+        yield from (problem for claim in own for problem in conflicts.alone(claim, self.prefix))
+        yield from (p for p in conflicts.find([*claims, *own], self.prefix) if p not in known)
         ids: dict[str, list[Path]] = defaultdict(list)
         for path, build in builds.items():
             for route in (r for routes in build.places.values() for r in routes if isinstance(r, APIRoute)):

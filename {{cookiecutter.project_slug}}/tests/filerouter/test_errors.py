@@ -172,6 +172,21 @@ REPORTS = {
         },
         "app/api/p.py: router has a Mount at /static. Give it to the application instead.",
     ),
+    "router with a path in the middle": (
+        {
+            "p.py": "from fastapi import APIRouter\nrouter = APIRouter()\n"
+            "@router.get('/{rest:path}/tail')\nasync def read(rest: str) -> str:\n    return rest\n"
+        },
+        "app/api/p.py: nothing may follow [...rest] in /api/p/{rest}/tail, for it takes all the rest. "
+        "Use [rest] for one segment, or move the file up.",
+    ),
+    "router with a path inside a segment": (
+        {
+            "p.py": "from fastapi import APIRouter\nrouter = APIRouter()\n"
+            "@router.get('/v{rest:path}')\nasync def read(rest: str) -> str:\n    return rest\n"
+        },
+        "app/api/p.py: /v{rest:path} may take a slash inside a segment. Use int, float or uuid.",
+    ),
     "refused by FastAPI": (
         {"x.py": "from filerouter import operation\n@operation(status_code=204)\n" + GET},
         "app/api/x.py: get() was refused by FastAPI: Status code 204 must not have a response body.",

@@ -410,6 +410,11 @@ def test_two_trees_in_one_process(projects) -> None:
     first.mount(again, prefix="/v2")
     assert TestClient(again).get("/v2/x").json() == 1
     assert client.get("/api/x").json() == 1
+    # And the same FileRouter: each application has routes, and overrides, of its own.
+    other = FastAPI()
+    first.api.mount(other)
+    assert {id(route) for route in other.routes}.isdisjoint({id(route) for route in again.routes})
+    assert TestClient(other).get("/v2/x").json() == TestClient(again).get("/v2/x").json() == 1
 
 
 def test_sub_dependencies_may_take_the_parameter(project) -> None:
