@@ -48,7 +48,8 @@ def test_servers_of_the_environment(project: Path, start):
         ("REDIS_URL", "redis://:secret@127.0.0.1:port/0"),
     ],
 )
-def test_server_that_is_not_there(project: Path, start, variable, url):
+def test_server_that_is_not_there(tmp_path: Path, start, variable, url):
+    write_project(tmp_path)
     dev = start(**{variable: url})
     refuses(dev, variable)
     assert "secret" not in dev.output
@@ -70,17 +71,10 @@ def test_file_in_the_way(tmp_path: Path, start):
     refuses(start(), "Cannot write to", ".dev")
 
 
-def test_unknown_program(project: Path, start):
-    file = project / "pyproject.toml"
+def test_unknown_program(tmp_path: Path, start):
+    file = write_project(tmp_path) / "pyproject.toml"
     file.write_text(file.read_text().replace("granian ", "no-such-server "))
     refuses(start(), "No program `no-such-server`", "uv sync")
-
-
-def test_unreadable_env_file(project: Path, start):
-    (project / ".env").write_bytes(b"PORT=\xff\n")
-    refuses(start(), ".env cannot be read")
-    (project / ".env").write_text("# a comment\nPORT=0\n=5\n")
-    refuses(start(), ".env, line 3: not of the form NAME=value")
 
 
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs Linux")

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
+from devstack.errors import Problem
+from devstack.project import Project
+
 from .conftest import ROOT, write_project
 
 
@@ -53,7 +56,8 @@ def test_two_projects_at_once(tmp_path: Path, start):
     assert [dev.ends(signal.SIGINT) for dev in devs] == [0, 0]
 
 
-def test_port_in_use(project: Path, start):
+def test_port_in_use(tmp_path: Path, start):
+    write_project(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         dev = start(PORT=port)
@@ -78,12 +82,35 @@ def test_fixed_ports_from_env_file(project: Path, start, unused_tcp_port_factory
     assert f":{ports['VALKEY_PORT']}/1" in str(values["CELERY_BROKER_URL"])
 
 
-@pytest.mark.parametrize("port", ["80O0", "-1", "65536"])
-def test_port_that_is_none(project: Path, start, port):
-    dev = start(PORT=port)
-    assert dev.ends() == 1
-    assert f"PORT is a number from 0 to 65535, not '{port}'" in dev.output
-    assert "Traceback" not in dev.output
+@pytest.mark.parametrize("port", ["80O0", "-1", "65536", "\u0668\u0660"])
+def test_port_that_is_none(tmp_path: Path, monkeypatch, port):
+    monkeypatch.setenv("PORT", port)
+    with pytest.raises(Problem, match=f"PORT is a number from 0 to 65535, not '{port}'"):
+        Project(write_project(tmp_path)).port("PORT")
+
+
+def test_env_file_lies_below_the_environment(tmp_path: Path, monkeypatch):
+    project = Project(write_project(tmp_path))
+    monkeypatch.setenv("PORT", "1")
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    (tmp_path / ".env").write_text("PORT=2\nDATABASE_URL=postgresql://there/app\n")
+    project.given["DATABASE_URL"] = "postgresql://here/app"
+    assert project.port("PORT") == 1
+    assert project.environment()["DATABASE_URL"] == "postgresql://there/app"
+    assert project.command("python -c '$DATABASE_URL $UNKNOWN'")[1:] == [
+        "-c",
+        "postgresql://there/app $UNKNOWN",
+    ]
+
+
+def test_env_file_that_cannot_be_read(tmp_path: Path):
+    project = Project(write_project(tmp_path))
+    (tmp_path / ".env").write_bytes(b"PORT=\xff\n")
+    with pytest.raises(Problem, match=r"\.env cannot be read"):
+        project.settings()
+    (tmp_path / ".env").write_text("# a comment\nPORT=0\n=5\n")
+    with pytest.raises(Problem, match=r"\.env, line 3: not of the form NAME=value"):
+        project.settings()
 
 
 def test_help_and_unknown_options():
@@ -99,9 +126,13 @@ def test_help_and_unknown_options():
 @pytest.mark.parametrize(
     "text", ["", "[tool.devstack]\n", "[tool.devstack.processes]\napi = 'granian'\n", "["]
 )
-def test_project_without_a_table(tmp_path: Path, start, text):
+def test_project_without_a_table(tmp_path: Path, text):
     (tmp_path / "pyproject.toml").write_text(text)
-    dev = start()
+    with pytest.raises(Problem, match=r"pyproject\.toml"):
+        Project(tmp_path)
+
+
+def test_no_project(tmp_path: Path, start):
+    dev = start(tmp_path)
     assert dev.ends() == 1
-    assert "pyproject.toml" in dev.output
-    assert "Traceback" not in dev.output
+    assert dev.output.startswith("\nerror: No pyproject.toml in ")
