@@ -8,6 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from app.core import cache
 from app.core.application import Application
 from app.core.db import create_engine, create_sessions
 from app.core.docs import add_docs
@@ -25,7 +26,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.sessions = create_sessions(engine)
     # What is loaded now stays: no request shall wait for a collection that walks it (0.1 s).
     gc.freeze()
-    yield
+    async with cache.connected(app.state.settings.redis_url):
+        yield
     await engine.dispose()
 
 

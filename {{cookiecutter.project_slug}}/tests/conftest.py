@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 os.environ["ENVIRONMENT"] = "test"  # before the application is imported
 
+from app.core.cache.store import Store, connected
 from app.core.db import Sessions, create_engine
 from app.main import create_app
 from app.settings import Settings
@@ -118,9 +119,12 @@ def worker() -> str:
 
 
 @pytest.fixture(scope="session")
-def settings(engines: Engines, new_database: Callable[[str], str]) -> Settings:
-    """Settings of the application under test, on this worker's own database."""
-    return Settings(environment="test", database_url=new_database("app"), redis_url=f"{engines.cache}/0")
+def settings(engines: Engines, new_database: Callable[[str], str], worker: str) -> Settings:
+    """Settings of the application under test, on this worker's own database and cache."""
+    number = worker.removeprefix("gw") if worker.startswith("gw") else 0
+    return Settings(
+        environment="test", database_url=new_database("app"), redis_url=f"{engines.cache}/{number}"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -154,8 +158,16 @@ async def db(sessions: Sessions) -> AsyncIterator[AsyncSession]:
 
 
 @pytest.fixture
+async def store(settings: Settings) -> AsyncIterator[Store]:
+    """This test's cache: nothing in it, nothing left of it."""
+    async with connected(settings.redis_url) as store:
+        yield store
+        await store.server.link.run(lambda client: client.flushdb())
+
+
+@pytest.fixture
 async def client(
-    app: FastAPI, sessions: Sessions, requested: set[tuple[str, str]]
+    app: FastAPI, sessions: Sessions, store: Store, requested: set[tuple[str, str]]
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """Speaks HTTP with the application, on this test's transaction."""
     app.state.sessions = sessions

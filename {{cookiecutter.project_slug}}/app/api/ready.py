@@ -1,6 +1,6 @@
 """GET /api/ready: whether this process can serve now."""
 
-from app.deps import Config, Db
+from app.deps import Db
 from app.schemas.health import Readiness
 from app.services import health
 from filerouter import RouteConfig
@@ -8,6 +8,6 @@ from filerouter import RouteConfig
 config = RouteConfig(public=True)
 
 
-async def get(db: Db, settings: Config) -> Readiness:
+async def get(db: Db) -> Readiness:
     """Ask the database and the cache; 503 without the database, degraded without the cache."""
-    return await health.check(db, settings.redis_url)
+    return await health.check(db)

@@ -1,4 +1,4 @@
-"""What surrounds every answer: request id, security headers, one log line, and 413 as a problem.
+"""What surrounds every answer: request id, security headers, Cache-Status, one log line, 413 as a problem.
 
 Pure ASGI (about a microsecond); outside of FastAPI's own error handling, so that 413 and 500 are
 covered too.
@@ -12,6 +12,8 @@ import time
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.cache import status as cache_status
 
 log = structlog.get_logger("app.request")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -45,6 +47,7 @@ class Envelope:
         started = time.perf_counter()
         status = 500
         replaced = False
+        cached, watching = cache_status.watch()
 
         async def wrapped(message: Message) -> None:
             nonlocal status, replaced
@@ -54,6 +57,8 @@ class Envelope:
                 headers["X-Request-ID"] = request_id
                 for name, value in self.headers.items():
                     headers.setdefault(name, value)
+                if cached:
+                    headers["Cache-Status"] = cache_status.header(cached)
                 if status == 413 and "problem" not in headers.get("content-type", ""):
                     # Starlette's limiter answers in plain text, from outside of our handlers.
                     replaced = True
@@ -73,6 +78,7 @@ class Envelope:
                 # The answer (500) has been sent. The server would log it again, without the id.
                 log.exception("request failed")
             finally:
+                cache_status.unwatch(watching)
                 log.info(
                     "request",
                     method=scope["method"],
