@@ -20,52 +20,43 @@ def works_again(dev: Dev) -> None:
 
 
 @linux
-def test_kill_dev(project: Path, start):
-    dev = start().ready()
-    assert dev.get("/database") == (200, "1")
-    assert dev.get("/cache") == (200, "1")
-    dev.ends(signal.SIGKILL)
-    again = start().ready()
-    assert again.get("/database") == (200, "2")
-    assert again.get("/cache") == (200, "2")
+def test_kill_dev_and_then_the_server_with_it(project: Path, start):
+    first = start().ready()
+    assert first.get("/database") == (200, "1")
+    assert first.get("/cache") == (200, "1")
+    first.ends(signal.SIGKILL)
 
-
-@pytest.mark.parametrize("engine", ["postgres", "valkey"])
-def test_kill_an_engine(project: Path, start, engine):
-    dev = start().ready()
-    works_again(dev)
-    api = dev.child("api").pid
-    dev.child(engine).kill()
-    dev.says(f"{engine:8}  killed by SIGKILL; starts again in 0.2 s")
-    dev.says(f"{engine:8}  ready on ", times=2)
-    works_again(dev)
-    assert dev.child("api").pid == api
-    assert dev.ends(signal.SIGTERM) == 0
-
-
-@pytest.mark.parametrize("victim", ["main", "worker"])
-def test_kill_the_api(project: Path, start, victim):
-    dev = start().ready()
-    main = dev.child("api")
-    old = {main, *main.children(recursive=True)}
-    (main if victim == "main" else main.children()[0]).kill()
-    dev.says("api       ready at ", times=2)
-    assert not psutil.wait_procs(old, timeout=10)[1]
-    assert dev.get("/api/health") == (200, "hello")
-    assert dev.ends(signal.SIGINT) == 0
-
-
-@linux
-def test_kill_dev_and_the_server_at_once(project: Path, start):
-    """The server's worker is nobody's child then; if it outlives them, the next start ends it."""
-    dev = start().ready()
-    api = dev.child("api")
+    second = start().ready()
+    assert second.get("/database") == (200, "2")
+    assert second.get("/cache") == (200, "2")
+    api = second.child("api")
     workers = api.children()
-    dev.process.kill()
-    api.kill()
-    again = start().ready()
+    second.process.kill()
+    api.kill()  # its worker is nobody's child now; if it outlives them, the next start ends it
+
+    third = start().ready()
     assert not psutil.wait_procs(workers, timeout=10)[1]
-    assert again.get("/database")[0] == 200
+    assert third.get("/database") == (200, "3")
+
+
+def test_kill_the_engines_then_the_api(project: Path, start):
+    dev = start().ready()
+    works_again(dev)
+    api = dev.child("api")
+    for engine in "postgres", "valkey":
+        dev.child(engine).kill()
+        dev.says(f"{engine:8}  killed by SIGKILL; starts again in 0.2 s")
+        dev.says(f"{engine:8}  ready on ", times=2)
+        works_again(dev)
+    assert dev.child("api") == api
+
+    for times, victim in enumerate((api, None), start=2):
+        old = {main := dev.child("api"), *main.children(recursive=True)}
+        (victim or main.children()[0]).kill()  # None: the worker, which does the work
+        dev.says("api       ready at ", times=times)
+        assert not psutil.wait_procs(old, timeout=10)[1]
+        assert dev.get("/api/health") == (200, "hello")
+    assert dev.ends(signal.SIGTERM) == 0
 
 
 def test_killed_while_making_the_database(tmp_path: Path, start):
