@@ -29,7 +29,7 @@ class Package:
             parts.insert(0, parent.name)
             parent = parent.parent
         self.root, self.name = root, ".".join(parts)
-        self.stamps: dict[Path, Stamp] = {}
+        self.stamps: dict[str, Stamp] = {}
         other = _Finder.roots.setdefault(self.name, root)
         if other != root:
             text = (
@@ -52,9 +52,9 @@ class Package:
     def forget_changed(self) -> None:
         """Let the next import read what has changed; if that is private to the folder, read everything."""
         old, self.stamps = self.stamps, dict(_stamps(self.root))
-        changed = {path for path, _ in old.items() ^ self.stamps.items()} if old else set()
+        changed = {Path(path) for path, _ in old.items() ^ self.stamps.items()} if old else set()
         if any(path.name.startswith("_") for path in changed):
-            changed = {*old, *self.stamps}
+            changed = {Path(path) for path in (*old, *self.stamps)}
         for path in changed:
             sys.modules.pop(self.name_of(path), None)
             # A compiled file is dated by the second, which is too coarse for an edit.
@@ -108,7 +108,7 @@ def _decoded(segment: str) -> str:
     return segment[:1] + segment[1:].replace("%2E", ".")
 
 
-def _stamps(folder: Path | str) -> Iterator[tuple[Path, Stamp]]:
+def _stamps(folder: Path | str) -> Iterator[tuple[str, Stamp]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -116,7 +116,7 @@ def _stamps(folder: Path | str) -> Iterator[tuple[Path, Stamp]]:
                     yield from _stamps(entry.path)
             elif entry.name.endswith(".py"):
                 stat = entry.stat(follow_symlinks=False)
-                yield Path(entry.path), (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+                yield entry.path, (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
 def users_traceback(error: BaseException) -> str:
