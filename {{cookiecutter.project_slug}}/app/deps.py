@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.db import Sessions
 from app.core.errors import Unauthorized
 from app.settings import Settings
 
@@ -20,12 +21,28 @@ Db = Annotated[AsyncSession, Depends(_transaction, scope="function")]
 """The request's transaction: committed when the handler returns, rolled back when it raises."""
 
 
+def _sessions(request: Request) -> Sessions:
+    return request.app.state.sessions
+
+
+NewSessions = Annotated[Sessions, Depends(_sessions)]
+"""Transactions of the handler's own, for answers that outlive the request's."""
+
+
 def _settings(request: Request) -> Settings:
     return request.app.state.settings
 
 
 Config = Annotated[Settings, Depends(_settings)]
 """The process's settings."""
+
+
+def _owner() -> str:
+    return "anonymous"
+
+
+Owner = Annotated[str, Depends(_owner)]
+"""Whose things these are. There are no accounts yet: everybody is the same person."""
 
 
 async def require_user() -> None:
