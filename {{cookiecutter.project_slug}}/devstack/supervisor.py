@@ -112,7 +112,7 @@ class Supervisor:
         if code:
             where = migrations.culprit(output, project.migrations)
             raise Problem(
-                f"The migration failed: {where}. The application was not started.\n{last_lines(output)}"
+                f"The migration failed: {where}. The application was not started.\n{migrations.reason(output)}"
             )
         self.terminal.step("migrate", project.migrate, time.monotonic() - began)
         if not at and project.seed.is_file():
