@@ -8,7 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from app.core import cache
+from app.core import cache, upstream
 from app.core.application import Application
 from app.core.db import create_engine, create_sessions
 from app.core.docs import add_docs
@@ -26,7 +26,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.sessions = create_sessions(engine)
     # What is loaded now stays: no request shall wait for a collection that walks it (0.1 s).
     gc.freeze()
-    async with cache.connected(app.state.settings.redis_url):
+    async with cache.connected(app.state.settings.redis_url), upstream.opened():
         yield
     await engine.dispose()
 

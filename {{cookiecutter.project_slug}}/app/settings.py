@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENV_FILE = Path(".env")
@@ -66,6 +66,14 @@ class Settings(BaseSettings):
     """Sender of all mail."""
     contact_to: str = "team@localhost"
     """The team's own address, for what visitors write."""
+    weather_url: Annotated[str, _url("https", "http")] = "https://api.open-meteo.com"
+    """Where app/upstreams/weather.py asks for forecasts."""
+    geocoding_url: Annotated[str, _url("https", "http")] = "https://geocoding-api.open-meteo.com"
+    """Where it asks for places."""
+    github_url: Annotated[str, _url("https", "http")] = "https://api.github.com"
+    """Where app/upstreams/github.py passes requests on to."""
+    github_token: SecretStr = SecretStr("")
+    """Goes along with these requests. Callers read with it: give it no rights but to public data."""
     allowed_hosts: Hosts = "*"
     """Comma-separated host names that the API answers to; `*` for any, refused in production."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
