@@ -108,14 +108,9 @@ class Stage:
         if self.plant is None or self.broker is not self.brokers[durable]:
             await self.stop()
             self.broker = self.brokers[durable]
-            settings = {
-                "LEASE_SECONDS": f"{LEASE}",
-                "RELAY_SECONDS": f"{PERIOD}",
-                "WORKER_GRACE_SECONDS": "1",
-            }
-            self.plant = Plant(
-                self.folder, self.postgres.url, f"{self.broker.url}/0", WORKER_GRACE_SECONDS="1", **settings
-            )
+            settings = {"LEASE_SECONDS": f"{LEASE}", "RELAY_SECONDS": f"{PERIOD}"}
+            url = f"{self.broker.url}/0"
+            self.plant = Plant(self.folder, self.postgres.url, url, WORKER_GRACE_SECONDS="1", **settings)
             await self.plant.prepare()
             self.relays = [self.plant.relay() for _ in range(2)]
             self.workers = [self.plant.worker() for _ in range(2)]
