@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import os
 import random
 import signal
 import sys
@@ -305,15 +304,6 @@ async def _count(plant: Plant, report: Report, acknowledged: list[UUID], since: 
         f"recovery took longer than {LEASE + PERIOD + 5:g} s": report.recovery > LEASE + PERIOD + 5,
     }
     report.wrong = ", ".join(what for what, number in wrong.items() if number)
-
-
-async def die_after_commit(database: str) -> None:
-    """An API process: commits a job and dies; another job is asked for and never committed."""
-    plant = Plant(Path(), database, "")
-    await plant.ask(Work())
-    async with plant.sessions() as db:
-        await enqueue(db, Work())
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def main(count: int) -> int:

@@ -12,7 +12,9 @@ import pytest
 from tests.jobs.kinds import Work
 from tests.jobs.plant import Plant, eventually
 
-SERVER = shutil.which("rabbitmq-server", path=f"{os.environ['PATH']}:/usr/sbin:/usr/lib/rabbitmq/bin")
+# Debian's command in /usr/sbin changes the user, who may not see our folder.
+PLACES = [*map(str, Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin")), os.environ["PATH"]]
+SERVER = shutil.which("rabbitmq-server", path=os.pathsep.join(PLACES))
 pytestmark = pytest.mark.skipif(SERVER is None, reason="rabbitmq-server is not installed")
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from cronsim import CronSimError
 from sqlalchemy import text
 
 from app.core.jobs import enqueue, schedules
@@ -156,7 +157,7 @@ class TestSchedules:
         assert autumn == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
 
     def test_a_bad_line_and_a_taken_name_are_refused_at_once(self):
-        with pytest.raises(ValueError, match="Bad minute"):
+        with pytest.raises(CronSimError, match="Bad minute"):
             schedules.schedule(Work(), cron="99 * * * *", zone="UTC")
         with pytest.raises(ValueError, match="Two schedules are called hourly"):
             schedules.schedule(Work(), cron="1 * * * *", zone="UTC", name="hourly")
