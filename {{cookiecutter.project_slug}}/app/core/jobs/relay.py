@@ -31,27 +31,30 @@ SELECT queue, count(*) FILTER (WHERE published_at IS NOT NULL) AS published,
     count(*) FILTER (WHERE published_at < now() - make_interval(secs => :lease)) AS stale
 FROM jobs WHERE state = 'queued' GROUP BY queue
 """)
+# Arrays, not joins: no plan for few rows can be chosen, and then meet many.
 _ORDER = "ORDER BY priority DESC, run_after, id"
 _TAKE = text(f"""
 WITH free AS (
     SELECT id FROM jobs WHERE state = 'queued' AND queue = :queue AND published_at IS NULL
         AND run_after <= now() AND concurrency_key IS NULL
     {_ORDER} LIMIT :room
+), busy AS (
+    SELECT concurrency_key, count(*) AS places FROM jobs WHERE concurrency_key IS NOT NULL
+        AND (state = 'running' OR state = 'queued' AND published_at IS NOT NULL)
+    GROUP BY concurrency_key
 ), keyed AS (
     SELECT id FROM (
-        SELECT id, priority, run_after, concurrency_limit, row_number() OVER (
-                PARTITION BY concurrency_key {_ORDER}) + (
-            SELECT count(*) FROM jobs other WHERE other.concurrency_key = jobs.concurrency_key AND (
-                other.state = 'running' OR other.state = 'queued' AND other.published_at IS NOT NULL)
-        ) AS place
-        FROM jobs WHERE state = 'queued' AND queue = :queue AND published_at IS NULL
+        SELECT id, priority, run_after, concurrency_limit - coalesce(places, 0) AS left_over,
+            row_number() OVER (PARTITION BY concurrency_key {_ORDER}) AS place
+        FROM jobs LEFT JOIN busy USING (concurrency_key)
+        WHERE state = 'queued' AND queue = :queue AND published_at IS NULL
             AND run_after <= now() AND concurrency_key IS NOT NULL) ranked
-    WHERE place <= concurrency_limit {_ORDER} LIMIT :room
+    WHERE place <= left_over {_ORDER} LIMIT :room
 ), taken AS (
-    SELECT id FROM jobs WHERE id IN (TABLE free UNION ALL TABLE keyed) AND published_at IS NULL
+    SELECT id FROM jobs WHERE id = ANY(ARRAY(TABLE free UNION ALL TABLE keyed)) AND published_at IS NULL
         AND state = 'queued' {_ORDER} LIMIT :room FOR UPDATE SKIP LOCKED
 )
-UPDATE jobs SET published_at = clock_timestamp() FROM taken WHERE jobs.id = taken.id
+UPDATE jobs SET published_at = clock_timestamp() WHERE id = ANY(ARRAY(TABLE taken))
 RETURNING jobs.id, kind, priority, run_after
 """)  # noqa: S608 (only our own text)
 _PUT_BACK = text("UPDATE jobs SET published_at = NULL WHERE id IN :ids AND state = 'queued'").bindparams(
@@ -180,8 +183,7 @@ class Relay:
                     await db.execute(_PUT_BACK, {"ids": unsent})
 
     def _send(self, queue: str, messages: list[tuple[UUID, float]], sent: set[UUID]) -> None:
-        for job, limit in messages:
-            self.broker.publish(str(job), queue, limit)
+        for job in self.broker.publish(queue, messages):
             sent.add(job)
 
     async def _recover(self, queue: str, published: int) -> None:
