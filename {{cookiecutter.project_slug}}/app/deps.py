@@ -1,17 +1,26 @@
-"""What handlers ask for by type: `async def get(id: Id, db: Db) -> Product`."""
+"""What handlers ask for by type: `async def get(id: Id, db: Db, user: CurrentUser) -> Product`."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from fastapi.security import APIKeyCookie
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import HTTPConnection
 
-from app.core.errors import Unauthorized
+from app.core import cookies
+from app.core.client import Client as ClientOf
+from app.core.client import client_of
+from app.core.db import Sessions
+from app.core.errors import Forbidden, Unauthorized
+from app.core.work import Work as WorkOf
+from app.services import sessions
+from app.services.sessions import SignedIn
 from app.settings import Settings
 
 
-async def _transaction(request: Request) -> AsyncIterator[AsyncSession]:
-    async with request.app.state.sessions.begin() as session:
+async def _transaction(connection: HTTPConnection) -> AsyncIterator[AsyncSession]:
+    async with connection.app.state.sessions.begin() as session:
         yield session
 
 
@@ -20,19 +29,93 @@ Db = Annotated[AsyncSession, Depends(_transaction, scope="function")]
 """The request's transaction: committed when the handler returns, rolled back when it raises."""
 
 
-def _settings(request: Request) -> Settings:
-    return request.app.state.settings
+def _sessions(connection: HTTPConnection) -> Sessions:
+    return connection.app.state.sessions
+
+
+NewSessions = Annotated[Sessions, Depends(_sessions)]
+"""Transactions of the handler's own, for answers that outlive the request's."""
+
+
+def _settings(connection: HTTPConnection) -> Settings:
+    return connection.app.state.settings
 
 
 Config = Annotated[Settings, Depends(_settings)]
 """The process's settings."""
 
+Client = Annotated[ClientOf, Depends(client_of)]
+"""Who is calling: address, browser, request id."""
 
-async def require_user() -> None:
-    """The guard of every route whose file does not say `public=True`.
 
-    There are no accounts yet, so nobody passes it: a new route is closed until its file opens it.
-    """
-    raise Unauthorized(
-        "Sign in first. (To open this route, say `config = RouteConfig(public=True)` in its file.)"
-    )
+def _work(connection: HTTPConnection, client: Client) -> WorkOf:
+    state = connection.app.state
+    return WorkOf(state.sessions, state.throttle, state.settings, client)
+
+
+Work = Annotated[WorkOf, Depends(_work)]
+"""Instead of `Db` where the service waits for something slow between two transactions."""
+
+
+class _SessionCookie(APIKeyCookie):
+    """Shows in OpenAPI that a route needs the cookie; websockets may need it too."""
+
+    async def __call__(self, request: HTTPConnection) -> str | None:  # type: ignore[override]
+        """The cookie's value."""
+        return cookies.read(request, self.model.name)
+
+
+_cookie = _SessionCookie(
+    name=cookies.SESSION,
+    scheme_name="session",
+    description="Set by `POST /api/session`, which your browser keeps.",
+    auto_error=False,
+)
+
+
+async def _maybe_user(connection: HTTPConnection, db: Db) -> SignedIn | None:
+    token = cookies.read(connection, cookies.SESSION)
+    return await sessions.find(db, token) if token else None
+
+
+MaybeUser = Annotated[SignedIn | None, Depends(_maybe_user)]
+"""Who is signed in, or None."""
+
+
+async def require_user(user: MaybeUser, _: Annotated[str | None, Depends(_cookie)]) -> SignedIn:
+    """The guard of every route whose file does not say `public=True`."""
+    if user is None:
+        raise Unauthorized(
+            "Sign in first. (To open this route, say `config = RouteConfig(public=True)` in its file.)"
+        )
+    return user
+
+
+CurrentUser = Annotated[SignedIn, Depends(require_user)]
+"""Who is signed in; a route that asks for it answers 401 to strangers, also in a public file."""
+
+
+async def _fresh_user(user: CurrentUser) -> SignedIn:
+    if not user.fresh:
+        message = "Sign in again: this needs a sign-in within the last 10 minutes."
+        error = {"location": "cookie", "field": cookies.SESSION, "message": message, "type": "sign_in_again"}
+        raise Forbidden(message, errors=[error], event="session.not_fresh", user_id=user.id)
+    return user
+
+
+FreshUser = Annotated[SignedIn, Depends(_fresh_user)]
+"""Who signed in a few minutes ago: for acts that a stolen session must not be enough for."""
+
+
+def _session_cookie(connection: HTTPConnection) -> str | None:
+    return cookies.read(connection, cookies.SESSION)
+
+
+def _device_cookie(connection: HTTPConnection) -> str | None:
+    return cookies.read(connection, cookies.DEVICE)
+
+
+SessionToken = Annotated[str | None, Depends(_session_cookie)]
+"""The session cookie as it was sent, whoever it belongs to."""
+DeviceToken = Annotated[str | None, Depends(_device_cookie)]
+"""The cookie of a browser in which somebody signed in before."""
