@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENV_FILE = Path(".env")
@@ -50,8 +50,22 @@ class Settings(BaseSettings):
     """`postgresql://user:password@host:port/database`; required in production."""
     redis_url: Annotated[str, _url("redis", "rediss", "valkey", "valkeys")] = ""
     """`redis://:password@host:port/0` of Valkey or Redis: the cache; required in production."""
-    celery_broker_url: str = ""
+    celery_broker_url: Annotated[str, _url("redis", "rediss", "valkey", "valkeys", "amqp", "amqps")] = ""
     """Where job messages travel; `redis://…/1` or `amqp://…`. Defaults to `REDIS_URL`."""
+    lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 30
+    """How long a job belongs to a worker that fell silent; then it runs again elsewhere."""
+    relay_seconds: Annotated[float, Field(ge=0.05, le=60)] = 1
+    """The relay looks for due jobs this often, whether it was woken or not."""
+    worker_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 20
+    """How long a stopping worker lets its jobs finish before it hands them back."""
+    jobs_keep_days: Annotated[int, Field(ge=1, le=3650)] = 14
+    """Finished jobs and what belongs to them are deleted after this many days."""
+    smtp_url: Annotated[str, _url("smtp", "smtps")] = ""
+    """`smtp://user:password@host:587`, or smtps:// for TLS from the first byte; mail needs it."""
+    mail_from: str = "app@localhost"
+    """Sender of all mail."""
+    contact_to: str = "team@localhost"
+    """The team's own address, for what visitors write."""
     allowed_hosts: Hosts = "*"
     """Comma-separated host names that the API answers to; `*` for any, refused in production."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -59,6 +73,11 @@ class Settings(BaseSettings):
     """Connections to PostgreSQL per process; up to 5 more under load."""
     max_body_size: int = 1024 * 1024
     """Largest accepted request body in bytes, unless a route file says otherwise."""
+
+    @property
+    def broker_url(self) -> str:
+        """The broker, in the words of Celery, which does not know Valkey's."""
+        return (self.celery_broker_url or self.redis_url).replace("valkey", "redis", 1)
 
     @property
     def production(self) -> bool:

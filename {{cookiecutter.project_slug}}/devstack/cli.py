@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from . import launch, ports
@@ -113,8 +113,10 @@ async def _parent_gone() -> None:
     """Return when `uv run` is killed, which then cannot tell us. Any other parent may leave us running."""
     import psutil
 
-    parent = os.getppid()
-    if psutil.Process(parent).name() not in ("uv", "uv.exe"):
+    parent, name = os.getppid(), ""
+    with suppress(psutil.Error):  # not to be seen from inside a container
+        name = psutil.Process(parent).name()
+    if name not in ("uv", "uv.exe"):
         await asyncio.Event().wait()
     while os.getppid() == parent:  # noqa: ASYNC110 (no event tells it)
         await asyncio.sleep(0.5)

@@ -9,10 +9,12 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "main": {"api", "pages", "deps", "services", "models", "schemas", "core", "settings"},
     "seed": {"models", "core", "settings"},
+    "relay": {"jobs", "core", "settings"},
+    "worker": {"jobs", "core", "settings"},
     "api": {"deps", "schemas", "services", "jobs", "core"},
     "pages": {"deps", "schemas", "services", "jobs", "core"},
     "deps": {"services", "models", "core", "settings"},
-    "jobs": {"services", "core"},
+    "jobs": {"services", "schemas", "core", "settings"},
     "services": {"models", "schemas", "upstreams", "core"},
     "schemas": {"core"},
     "models": {"core"},

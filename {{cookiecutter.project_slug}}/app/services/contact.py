@@ -5,14 +5,21 @@ from datetime import UTC, datetime
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.jobs import enqueue
+from app.core.mail import Mail
 from app.models.contact import ContactMessage
 from app.schemas.contact import ContactForm, ContactReceipt
 
 
 async def receive(db: AsyncSession, form: ContactForm) -> ContactReceipt:
-    """Store the message. A robot that filled the hidden field gets the same answer, and nothing is stored."""
+    """Store the message and mail it to the team.
+
+    A robot that filled the hidden field gets the same answer, and nothing is stored or sent.
+    """
     now = datetime.now(UTC)
     if not form.website:
         values = form.model_dump(exclude={"website"})
         await db.execute(insert(ContactMessage).values(**values, received_at=now))
+        subject, text = f"{form.name} wrote to us", f"{form.name} <{form.email}> wrote:\n\n{form.message}\n"
+        await enqueue(db, Mail(subject=subject[:200].strip(), text=text, reply_to=form.email))
     return ContactReceipt(received_at=now)

@@ -1,5 +1,6 @@
 """`kill -9` of anything: no orphan, no corrupt folder, and what can recover does."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,7 +67,6 @@ def test_killed_while_making_the_database(tmp_path: Path, start):
     eventually(lambda: list(state.glob("postgres.init-*/PG_VERSION")))
     dev.family()
     dev.process.kill()
-    assert not (state / "postgres").exists()
     again = start().ready()
     assert again.get("/database") == (200, "1")
     assert not list(state.glob("postgres.init-*"))
@@ -105,3 +105,11 @@ with postgres(pathlib.Path({str(tmp_path)!r})), valkey(pathlib.Path({str(tmp_pat
         assert {server.name() for server in servers} >= {"postgres", "valkey-server"}
         run.kill()
     assert not psutil.wait_procs(servers, timeout=10)[1]
+
+
+@pytest.mark.skipif(not shutil.which("uv"), reason="needs uv")
+def test_kill_uv_run(project: Path, start):
+    """It cannot pass the signal on; nobody would know that `dev` still runs."""
+    uv = ("uv", "run", "--no-project", "--python", sys.executable, "--")
+    dev = start(wrapper=uv).ready()
+    assert dev.ends(signal.SIGKILL) == -signal.SIGKILL

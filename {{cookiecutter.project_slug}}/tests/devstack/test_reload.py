@@ -32,7 +32,6 @@ def test_change_break_and_mend(project: Path, start):
     dev.says("api       starts afresh: app/words.py changed")
     eventually(lambda: dev.get("/") == (200, "good morning"))
     assert dev.child("api").pid != main
-    assert dev.output.count("starts afresh") == 1
 
     words.write_text("GREETING = (\n")
     output = dev.says("before it answered; waits for a change")

@@ -1,11 +1,11 @@
-"""The tables of the example: users, products, orders, posts, files, contact messages."""
+"""The tables of the example: users, products, orders, posts, files, exports, contact messages."""
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0001"
-down_revision = None
+revision = "0002"
+down_revision = "0001"
 branch_labels = None
 depends_on = None
 
@@ -25,6 +25,18 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_contact_messages")),
+    )
+    op.create_table(
+        "exports",
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("media_type", sa.String(length=100), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column(
+            "created_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False
+        ),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_exports_job_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", name=op.f("pk_exports")),
     )
     op.create_table(
         "files",
@@ -135,4 +147,5 @@ def downgrade() -> None:
     )
     op.drop_table("products")
     op.drop_table("files")
+    op.drop_table("exports")
     op.drop_table("contact_messages")

@@ -1,0 +1,67 @@
+"""The worker: Celery receives ids, a Performer does the jobs, SIGTERM ends it without losing one."""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import structlog
+from celery import Celery, signals
+
+from app.core.db import create_engine, create_sessions
+from app.core.jobs.broker import TASK, create_celery
+from app.core.jobs.kinds import kinds
+from app.core.jobs.perform import Performer
+from app.core.jobs.states import release
+from app.settings import Settings
+
+log = structlog.get_logger("app.worker")
+
+
+def create_worker(settings: Settings) -> Celery:
+    """Celery with the one task that there is. Connections are made in the process that does the work."""
+    celery = create_celery(settings)
+    celery.conf.task_queues = None
+    name = f"{socket.gethostname()}:{os.getpid()}"  # of the parent: it gives back for all its children
+
+    @cache
+    def performer(pid: int) -> Performer:
+        prefork = pid != int(name.rpartition(":")[2])
+        return Performer(settings.database_url, name, settings.lease_seconds, expendable=prefork)
+
+    @celery.task(name=TASK, acks_late=True, ignore_result=True)
+    def perform(id: str) -> None:
+        performer(os.getpid()).perform(UUID(id))
+
+    def stopping(**_: Any) -> None:
+        log.info("worker stops", grace=settings.worker_grace_seconds)
+        threading.Timer(settings.worker_grace_seconds, _hand_back, (settings, name)).start()
+
+    signals.worker_shutting_down.connect(stopping, weak=False)
+    return celery
+
+
+def queues() -> list[str]:
+    """Every queue that a known job names."""
+    return sorted({"default"} | {kind.options.queue for kind in kinds.values()})
+
+
+def _hand_back(settings: Settings, name: str) -> None:
+    """Let others do what we did not finish, and end."""
+
+    async def give() -> None:
+        engine = create_engine(settings.database_url, pool_size=1)
+        async with create_sessions(engine).begin() as db:
+            log.info("jobs handed back", count=await release(db, name))
+        await engine.dispose()
+
+    try:
+        asyncio.run(give())
+    finally:
+        if hasattr(signal, "SIGQUIT"):
+            os.kill(os.getpid(), signal.SIGQUIT)  # cold: the pool's processes end now
+        threading.Timer(3, os._exit, (0,)).start()  # threads cannot be ended otherwise

@@ -1,0 +1,18 @@
+"""Make files of lists."""
+
+from app.core.jobs import Job, Run, handles
+from app.schemas.exports import ExportResult, Resource
+from app.services import exports
+
+
+class BuildExport(Job, queue="default", max_attempts=5, time_limit=300, concurrency=2):
+    """A CSV file of a list."""
+
+    resource: Resource
+
+
+@handles(BuildExport)
+async def build_export(job: BuildExport, run: Run) -> ExportResult:
+    """Write the file in the transaction that says that the job succeeded."""
+    rows = await exports.build(run.db, run.id, job.resource, run.progress)
+    return ExportResult(rows=rows, file=f"/api/exports/{run.id}/file")

@@ -1,0 +1,70 @@
+"""Jobs, as their owner may see and move them: for anybody else they do not exist."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.db import Sessions
+from app.core.errors import Conflict, NotFound
+from app.core.jobs import states
+from app.core.jobs.tables import FINISHED
+from app.models.jobs import JobRow as Row
+from app.schemas.jobs import Job, JobList, JobQuery
+
+LOOK_SECONDS = 0.5
+"""Between two looks of somebody who follows a job."""
+
+
+async def browse(db: AsyncSession, owner: str, query: JobQuery) -> JobList:
+    """The owner's jobs, newest first."""
+    rows = select(Row).where(Row.owner == owner).order_by(Row.id.desc()).limit(query.limit + 1)
+    if query.state:
+        rows = rows.where(Row.state == query.state)
+    if query.kind:
+        rows = rows.where(Row.kind == query.kind)
+    if query.cursor:
+        rows = rows.where(Row.id < query.cursor)
+    found = [Job.model_validate(row) for row in await db.scalars(rows)]
+    items = found[: query.limit]
+    return JobList(items=items, next=items[-1].id if len(found) > query.limit else None)
+
+
+async def find(db: AsyncSession, owner: str, id: UUID) -> Row:
+    """The job, or NotFound."""
+    mine = select(Row).where(Row.id == id, Row.owner == owner).execution_options(populate_existing=True)
+    row = await db.scalar(mine)
+    if row is None:
+        raise NotFound("There is no such job.")
+    return row
+
+
+async def cancel(db: AsyncSession, owner: str, id: UUID) -> Row:
+    """Cancel it, or ask it to stop; Conflict if it has ended."""
+    row = await find(db, owner, id)
+    if not await states.cancel(db, id):
+        raise Conflict(f"This job is {row.state} already.")
+    return await find(db, owner, id)
+
+
+async def retry(db: AsyncSession, owner: str, id: UUID) -> Row:
+    """Begin it anew; Conflict unless it is dead or cancelled."""
+    row = await find(db, owner, id)
+    if not await states.retry(db, id):
+        raise Conflict(f"This job is {row.state}. Only dead and cancelled ones can be tried again.")
+    return await find(db, owner, id)
+
+
+async def follow(sessions: Sessions, owner: str, id: UUID, seen: int) -> AsyncIterator[Row]:
+    """The job after each change behind revision `seen`, until it has ended. Holds no connection meanwhile."""
+    while True:
+        async with sessions() as db:
+            row = await find(db, owner, id)
+        if row.revision != seen:
+            seen = row.revision
+            yield row
+        if row.state in FINISHED:
+            return
+        await asyncio.sleep(LOOK_SECONDS)

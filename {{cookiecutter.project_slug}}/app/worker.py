@@ -1,0 +1,25 @@
+"""The worker as a process: `python -m app.worker`, with any option of `celery worker` behind it.
+
+SIGTERM: no new jobs; those that run may finish within WORKER_GRACE_SECONDS, then they are handed
+back and run elsewhere. Windows cannot fork, so there the pool is `threads`.
+"""
+
+import sys
+
+from app import jobs
+from app.core.jobs.worker import create_worker, queues
+from app.settings import get_settings
+
+
+def main() -> None:
+    """Serve every queue, unless `-Q` says otherwise, in as many processes as there are cores (`-c`)."""
+    jobs.register()
+    options = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-Q", ",".join(queues())]
+    if sys.platform == "win32":
+        options += ["-P", "threads"]
+    celery = create_worker(get_settings())
+    celery.worker_main(["--quiet", "worker", "--loglevel=INFO", *options, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()
