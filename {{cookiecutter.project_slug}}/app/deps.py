@@ -95,6 +95,14 @@ CurrentUser = Annotated[SignedIn, Depends(require_user)]
 """Who is signed in; a route that asks for it answers 401 to strangers, also in a public file."""
 
 
+def _owner(user: CurrentUser) -> str:
+    return str(user.id)
+
+
+Owner = Annotated[str, Depends(_owner)]
+"""Whose jobs these are: the user's id, as the table of jobs writes it."""
+
+
 async def _fresh_user(user: CurrentUser) -> SignedIn:
     if not user.fresh:
         message = "Sign in again: this needs a sign-in within the last 10 minutes."

@@ -10,11 +10,15 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.core import cache
 from app.core.application import Application
+from app.core.csrf import SameOrigin
 from app.core.db import create_engine, create_sessions
+from app.core.deadline import BodyDeadline
 from app.core.docs import add_docs
 from app.core.logging import configure_logging
 from app.core.problems import add_problem_handlers, problems
+from app.core.throttle import Throttle
 from app.deps import require_user
+from app.services import events
 from app.settings import Settings, get_settings
 from filerouter import FileRouter
 
@@ -28,6 +32,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.freeze()
     async with cache.connected(app.state.settings.redis_url):
         yield
+    await app.state.throttle.close()
     await engine.dispose()
 
 
@@ -46,6 +51,10 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
+    app.state.throttle = Throttle(settings.redis_url)
+    app.state.refused = events.refused
+    app.add_middleware(BodyDeadline, seconds=settings.body_seconds)
+    app.add_middleware(SameOrigin, origin=settings.origin, refused=events.refused)
     app.add_middleware(
         TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts.split(","), www_redirect=False
     )

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.unsafe import DEVELOPMENT_KEY, unsafe
 
 ENV_FILE = Path(".env")
 DEV_FILE = Path(".dev/urls.env")
@@ -35,11 +37,33 @@ def _url(*schemes: str) -> AfterValidator:
 Hosts = Annotated[str, BeforeValidator(lambda value: str(value).replace(" ", ""))]
 
 
+Url = Annotated[str, _url("http", "https"), AfterValidator(lambda value: value.rstrip("/"))]
+
+
+class Provider(BaseModel):
+    """Where people may sign in with an account that they have elsewhere."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    client_id: str
+    client_secret: SecretStr = SecretStr("")
+    issuer: Url = ""
+    """OpenID Connect issuer; known for google, not needed for github."""
+    label: str = ""
+    """Its name for people."""
+    keep_tokens: bool = False
+    """Store the provider's access and refresh token, encrypted, for calls to its API."""
+
+
 class Settings(BaseSettings):
     """What a deployment may set. Names are those of the environment variables, in lower case."""
 
     model_config = SettingsConfigDict(
-        env_file=(DEV_FILE, ENV_FILE), env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+        env_file=(DEV_FILE, ENV_FILE),
+        env_ignore_empty=True,
+        env_nested_delimiter="__",
+        extra="ignore",
+        hide_input_in_errors=True,
     )
 
     environment: Literal["development", "test", "production"] = "production"
@@ -68,6 +92,20 @@ class Settings(BaseSettings):
     """The team's own address, for what visitors write."""
     allowed_hosts: Hosts = "*"
     """Comma-separated host names that the API answers to; `*` for any, refused in production."""
+    public_url: Url = ""
+    """Where people reach us: links in mails, redirects and the check against foreign pages derive from it."""
+    trusted_proxies: Hosts = ""
+    """Comma-separated addresses or networks whose `X-Forwarded-For` and `-Proto` are believed."""
+    signing_keys: SecretStr = SecretStr("")
+    """Comma-separated, the newest first: it signs, all are accepted. At least 32 characters each."""
+    encryption_keys: SecretStr = SecretStr("")
+    """Comma-separated Fernet keys, the newest first: it encrypts, all decrypt."""
+    providers: dict[str, Provider] = {}
+    """Sign-in elsewhere, as JSON, or one variable each: `PROVIDERS__GOOGLE__CLIENT_ID=…`."""
+    local_provider: bool = False
+    """Offer a provider without passwords, for development; `dev` turns it on, production refuses it."""
+    body_seconds: Annotated[float, Field(gt=0, le=600)] = 30
+    """A request's body that is not here after this long is answered 408."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     database_pool_size: int = 10
     """Connections to PostgreSQL per process; up to 5 more under load."""
@@ -80,9 +118,29 @@ class Settings(BaseSettings):
         return (self.celery_broker_url or self.redis_url).replace("valkey", "redis", 1)
 
     @property
+    def origin(self) -> str:
+        """Scheme, host and port of our own pages, as browsers write them."""
+        return self.public_url or f"http://localhost:{self.port}"
+
+    @property
+    def signing_keyring(self) -> list[str]:
+        """The newest first."""
+        return _keys(self.signing_keys)
+
+    @property
+    def encryption_keyring(self) -> list[str]:
+        """The newest first."""
+        return _keys(self.encryption_keys)
+
+    @property
     def production(self) -> bool:
         """Whether this is the real thing: JSON logs, no docs page, strict transport headers."""
         return self.environment == "production"
+
+
+def _keys(secret: SecretStr) -> list[str]:
+    keys = [key.strip() for key in secret.get_secret_value().split(",")]
+    return [key for key in keys if key] or [DEVELOPMENT_KEY]
 
 
 def _problems(error: ValidationError) -> list[str]:
@@ -97,21 +155,11 @@ def _typos() -> list[str]:
     known = {name.upper() for name in Settings.model_fields} | FOREIGN
     found = []
     for name in dotenv_values(ENV_FILE) if ENV_FILE.is_file() else ():
-        if name.upper() not in known:
+        if name.upper().partition("__")[0] not in known:
             guess = difflib.get_close_matches(name.upper(), known, n=1)
             hint = f"did you mean {guess[0]}?" if guess else "remove it, or add it to app/settings.py."
             found.append(f"{name}: no setting has this name ({ENV_FILE}); {hint}")
     return found
-
-
-def _missing(settings: Settings) -> list[str]:
-    if not settings.production:
-        return []
-    required = {"DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url}
-    missing = [f"{name}: required in production" for name, value in required.items() if not value]
-    if settings.allowed_hosts == "*":
-        missing.append("ALLOWED_HOSTS: name the hosts that the API answers to, as in `api.example.com`")
-    return missing
 
 
 @lru_cache
@@ -120,7 +168,7 @@ def get_settings() -> Settings:
     problems = _typos()
     try:
         settings = Settings()
-        problems += _missing(settings)
+        problems += unsafe(settings) if settings.production else []
     except ValidationError as error:
         problems += _problems(error)
         settings = None

@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import Unprocessable
 from app.core.secrets import digest, new_token
+from app.models.identities import Flow
+from app.models.sessions import Session
 from app.models.tokens import Token
 from app.schemas.users import TokenState
 
@@ -70,3 +72,11 @@ async def revoke(db: AsyncSession, user_id: int, *purposes: Purpose) -> None:
 def no_longer_valid(purpose: Purpose) -> Unprocessable:
     """The one answer to every link that does not work."""
     return Unprocessable("This link is no longer valid. Ask for a new one.", event=f"{purpose}.bad_token")
+
+
+async def forget_expired(db: AsyncSession) -> int:
+    """Delete links, sessions and sign-ins on their way that are over; how many."""
+    old = Flow.created_at < func.now() - timedelta(hours=1)
+    over = (delete(Token).where(Token.expires_at < func.now()), delete(Flow).where(old))
+    over = (*over, delete(Session).where(Session.expires_at < func.now()))
+    return sum([(await db.execute(statement)).rowcount for statement in over])  # type: ignore[attr-defined]

@@ -1,0 +1,37 @@
+"""/api/session: the sign-in of this browser."""
+
+from fastapi import Response
+
+from app.core import cookies
+from app.core.errors import TooManyRequests, Unauthorized
+from app.core.problems import problems
+from app.deps import Client, CurrentUser, Db, DeviceToken, SessionToken, Work
+from app.schemas.sessions import CurrentSession, SignIn
+from app.schemas.users import User
+from app.services import devices, sessions, sign_in
+from filerouter import RouteConfig, operation
+
+config = RouteConfig(public=True)
+
+
+@operation(status_code=204, responses=problems(Unauthorized, TooManyRequests))
+async def post(
+    form: SignIn, work: Work, response: Response, session: SessionToken, device: DeviceToken
+) -> None:
+    """Sign in. The answer's cookie is the session; a session that the browser had ends."""
+    started = await sign_in.with_password(work, form, device=device, session=session)
+    cookies.put(response, cookies.SESSION, started.token, started.seconds)
+    cookies.put(response, cookies.DEVICE, started.device, devices.SECONDS)
+
+
+async def get(user: CurrentUser) -> CurrentSession:
+    """Say who is signed in."""
+    return CurrentSession(user=User.model_validate(user), signed_in_at=user.signed_in_at)
+
+
+@operation(status_code=204)
+async def delete(user: CurrentUser, db: Db, client: Client, response: Response) -> None:
+    """Sign out."""
+    await sessions.end(db, user, client, user.session_id)
+    cookies.drop(response, cookies.SESSION)
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
