@@ -73,9 +73,13 @@ _cookie = _SessionCookie(
 )
 
 
-async def _maybe_user(connection: HTTPConnection, db: Db) -> SignedIn | None:
+async def _maybe_user(connection: HTTPConnection) -> SignedIn | None:
     token = cookies.read(connection, cookies.SESSION)
-    return await sessions.find(db, token) if token else None
+    if token is None:
+        return None
+    # Not in `Db`: a stream, or a handler that waits, would hold the connection until its end.
+    async with connection.app.state.sessions.begin() as db:
+        return await sessions.find(db, token)
 
 
 MaybeUser = Annotated[SignedIn | None, Depends(_maybe_user)]

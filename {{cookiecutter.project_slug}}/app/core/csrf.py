@@ -37,9 +37,11 @@ class SameOrigin:
         """Pass what is ours or safe; a websocket is never safe, and says so by its Origin."""
         headers = Headers(scope=scope) if scope["type"] != "lifespan" else None
         if scope["type"] == "websocket" and headers and headers.get("origin", self.origin) != self.origin:
-            return await send({"type": "websocket.close", "code": 1008})
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http" or scope["method"] in SAFE or is_ours(Headers(scope=scope), self.origin):
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         error = Forbidden("This request came from another site.", event="request.cross_site")
         request = Request(scope)
         await self.refused(request, error)

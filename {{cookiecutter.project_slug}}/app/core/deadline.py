@@ -29,9 +29,10 @@ class BodyDeadline:
                 async with asyncio.timeout_at(until):
                     message = await receive()
             except TimeoutError:
-                raise HTTPException(408, "The request's body took too long.", {"Connection": "close"}) from None
+                raise HTTPException(
+                    408, "The request's body took too long.", {"Connection": "close"}
+                ) from None
             whole = not message.get("more_body", False)
             return message
 
         return await self.app(scope, bounded, send)
-

@@ -31,7 +31,7 @@ class Form:
 
     title: str
     button: str
-    password: str = ""
+    asks: str = ""
 
 
 PAGE = {200: {"content": {"text/html": {"schema": {"type": "string"}}}}}
@@ -45,8 +45,8 @@ def answer(request: Request, state: BaseModel, form: Form, token: str) -> Any:
     body = "<p>This link is no longer valid. Ask for a new one.</p>"
     if getattr(state, "valid", False):
         field = (
-            f'<label>{escape(form.password)}<input type="password" name="password" required></label>'
-            if form.password
+            f'<label>{escape(form.asks)}<input type="password" name="password" required></label>'
+            if form.asks
             else ""
         )
         body = (

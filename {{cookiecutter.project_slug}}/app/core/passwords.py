@@ -2,9 +2,10 @@
 
 import os
 import unicodedata
-from asyncio import Semaphore, to_thread
+from asyncio import Semaphore, get_running_loop, to_thread
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from app.core.errors import Unavailable, Unprocessable
@@ -12,13 +13,14 @@ from app.core.errors import Unavailable, Unprocessable
 if TYPE_CHECKING:
     from pwdlib import PasswordHash
 
+T = TypeVar("T")
 MIN_LENGTH = 15
 """NIST asks for 15 where the password is the only factor."""
 MAX_LENGTH = 256
 MIN_SCORE = 3
 SCORED = 72
 """zxcvbn refuses longer ones."""
-AT_ONCE = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count() or 1  # type: ignore[attr-defined]
+AT_ONCE = os.cpu_count() or 1
 WAITING = 16
 """Behind those at work; more are told to come back."""
 
@@ -50,9 +52,7 @@ class _Pool:
 _pools: "WeakKeyDictionary[object, _Pool]" = WeakKeyDictionary()
 
 
-async def _run(work, *arguments):
-    from asyncio import get_running_loop
-
+async def _run(work: Callable[..., T], *arguments: Any) -> T:
     pool = _pools.setdefault(get_running_loop(), _Pool())
     if pool.inside >= AT_ONCE + WAITING:
         raise Unavailable("Too many people sign in at this moment. Try again in a second.")

@@ -38,7 +38,9 @@ class Throttle:
         for limit, key in limits:
             if not await self.allows(limit, key):
                 raise TooManyRequests(
-                    "That was too often. Wait, then try again.", seconds=await self._wait(limit, key), event=event
+                    "That was too often. Wait, then try again.",
+                    seconds=await self._wait(limit, key),
+                    event=event,
                 )
 
     async def allows(self, limit: Limit, key: str) -> bool:
@@ -79,7 +81,11 @@ class Throttle:
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
-        options = {"socket_timeout": SECONDS, "socket_connect_timeout": SECONDS, "retry": Retry(NoBackoff(), 0)}
+        options = {
+            "socket_timeout": SECONDS,
+            "socket_connect_timeout": SECONDS,
+            "retry": Retry(NoBackoff(), 0),
+        }
         storage = RedisStorage(f"async+{self.url}", implementation="redispy", **options)  # type: ignore[arg-type]
         return MovingWindowRateLimiter(storage)
 

@@ -15,9 +15,7 @@ class LinkedIdentity(Base):
 
     __tablename__ = "identities"
     __table_args__ = (
-        UniqueConstraint(
-            "issuer", "subject", info={"problem": "This identity belongs to another account."}
-        ),
+        UniqueConstraint("issuer", "subject", info={"problem": "This identity belongs to another account."}),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -44,4 +42,6 @@ class Flow(Base):
     session_id: Mapped[int | None] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
     """Set when a user who is signed in links an identity, in that very session."""
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    created_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), server_default=func.clock_timestamp())
+    created_at: Mapped[datetime] = mapped_column(
+        TIMESTAMP(timezone=True), server_default=func.clock_timestamp()
+    )

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from app.core.addresses import Address
 from app.core.jobs import Job
 
@@ -52,4 +54,4 @@ class Notice(Job, queue="mail", max_attempts=10, backoff=10, time_limit=120):
 
     kind: Kind
     email: Address
-    facts: dict[str, str] = {}
+    facts: dict[str, str] = Field(default_factory=dict)

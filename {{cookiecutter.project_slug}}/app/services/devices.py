@@ -3,6 +3,8 @@
 It opens nothing. It keeps strangers from locking an owner out, and notices about known browsers away.
 """
 
+from contextlib import suppress
+
 from itsdangerous import BadData
 
 from app.core.secrets import digest, new_token, signer
@@ -18,10 +20,8 @@ class Device:
     def __init__(self, cookie: str | None, settings: Settings) -> None:
         self._signer = signer(settings, "device")
         self.id, self.users = new_token()[:16], list[int]()
-        try:
+        with suppress(BadData, TypeError, ValueError):
             self.id, self.users = self._signer.loads(cookie or "", max_age=SECONDS)
-        except (BadData, TypeError, ValueError):
-            pass
 
     def knows(self, user_id: int) -> bool:
         """Whether this user signed in here before."""

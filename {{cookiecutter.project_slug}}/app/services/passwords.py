@@ -22,9 +22,7 @@ async def change(work: Work, user: SignedIn, form: PasswordChange) -> str:
         stored = await db.scalar(select(Password.hash).where(Password.user_id == user.id))
     correct, _ = await passwords.verify(form.current.get_secret_value(), stored)
     if not correct:
-        raise Unprocessable(
-            "This is not your current password.", event="password.refused", user_id=user.id
-        )
+        raise Unprocessable("This is not your current password.", event="password.refused", user_id=user.id)
     await limits.forgive(work, user.email, None)
     hashed = await _hash(work, form.new.get_secret_value(), user.email, user.name, field="new")
     async with work.transaction() as db:

@@ -37,6 +37,12 @@ class SignedIn:
     stale: bool
     """Whether `seen_at` is to be written again."""
 
+    def only(self, user_id: int) -> int:
+        """The user's own id; NotFound for that of anybody else, who does not exist for them."""
+        if user_id != self.id:
+            raise NotFound(f"There is no user {user_id}.")
+        return self.id
+
 
 _alive = (
     Row.expires_at > func.now(),

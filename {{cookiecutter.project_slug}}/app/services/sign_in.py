@@ -50,9 +50,7 @@ async def with_password(work: Work, form: SignIn, *, device: str | None, session
         if newer:
             changed = update(Password).where(Password.user_id == user.id, Password.hash == stored)
             await db.execute(changed.values(hash=newer))
-        return await begin(
-            db, work, user, known, methods=["pwd"], remember=form.remember, instead_of=session
-        )
+        return await begin(db, work, user, known, methods=["pwd"], remember=form.remember, instead_of=session)
 
 
 async def begin(

@@ -24,7 +24,7 @@ ERASED = "erased-{}@erased.invalid"
 
 
 async def sign_up(work: Work, form: SignUp) -> None:
-    """Keep what was asked for until the mailbox confirms it. The same work for known and unknown addresses."""
+    """Keep what was asked for until the mailbox confirms it; the same work for every address."""
     await limits.client(work, "sign_up.throttled")
     secret = form.password.get_secret_value()
     await passwords.check(secret, about=[form.email, form.name, work.settings.public_url])

@@ -15,7 +15,7 @@ from app.services import passwords, tokens
 from filerouter import RouteConfig, operation
 
 config = RouteConfig(public=True)
-_FORM = Form("Choose a new password", "Set the password", password="New password, 15 characters or more")
+_FORM = Form("Choose a new password", "Set the password", asks="New password, 15 characters or more")
 
 
 @operation(responses=PAGE, response_model=TokenState)
@@ -24,9 +24,7 @@ async def get(token: MailToken, db: Db, request: Request):
     return answer(request, await tokens.state(db, "reset", token), _FORM, token)
 
 
-@operation(
-    status_code=204, responses=problems(TooManyRequests, 415), openapi_extra=body_of(PasswordReset)
-)
+@operation(status_code=204, responses=problems(TooManyRequests, 415), openapi_extra=body_of(PasswordReset))
 async def post(form: Annotated[PasswordReset, Depends(json_or_form(PasswordReset))], work: Work) -> None:
     """Set a new password. Signs everybody out, and nobody in."""
     await passwords.reset(work, form)

@@ -14,7 +14,7 @@ from app.services import tokens, users
 from filerouter import RouteConfig, operation
 
 config = RouteConfig(public=True)
-_FORM = Form("Confirm your account", "Confirm", password="The password that you chose")
+_FORM = Form("Confirm your account", "Confirm", asks="The password that you chose")
 
 
 @operation(responses=PAGE, response_model=TokenState)
@@ -26,6 +26,8 @@ async def get(token: MailToken, db: Db, request: Request):
 @operation(
     status_code=201, responses=problems(TooManyRequests, 415), openapi_extra=body_of(SignUpConfirmation)
 )
-async def post(form: Annotated[SignUpConfirmation, Depends(json_or_form(SignUpConfirmation))], work: Work) -> User:
+async def post(
+    form: Annotated[SignUpConfirmation, Depends(json_or_form(SignUpConfirmation))], work: Work
+) -> User:
     """Make the account; then sign in."""
     return await users.confirm(work, form)
