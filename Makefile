@@ -27,7 +27,8 @@ golden: $(UV)  ## Write anew what the template keeps of the project: trees, cont
 	$(UV) run pytest --update-golden -k golden
 
 .uv/bin/uv:
-	@echo "No uv on this machine: installing it into .uv/"
-	@python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target .uv "uv>=0.13"
+	@printf 'No uv on this machine: installing it into .uv/ ... '; start=$$(date +%s); \
+	  python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target .uv "uv>=0.13" && \
+	  echo "$$(($$(date +%s) - start)) s"
 
 .PHONY: help demo test check golden

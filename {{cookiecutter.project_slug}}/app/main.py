@@ -6,17 +6,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from app.core import cache
+from app.core import cache, upstream
 from app.core.application import Application
-from app.core.csrf import SameOrigin
 from app.core.db import create_engine, create_sessions
-from app.core.deadline import BodyDeadline
 from app.core.docs import add_docs
+from app.core.edge import add_edge
 from app.core.logging import configure_logging
 from app.core.problems import add_problem_handlers, problems
-from app.core.throttle import Throttle
 from app.deps import require_user
 from app.services import events
 from app.settings import Settings, get_settings
@@ -30,7 +27,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.sessions = create_sessions(engine)
     # What is loaded now stays: no request shall wait for a collection that walks it (0.1 s).
     gc.freeze()
-    async with cache.connected(app.state.settings.redis_url):
+    async with cache.connected(app.state.settings.redis_url), upstream.opened():
         yield
     await app.state.throttle.close()
     await engine.dispose()
@@ -50,14 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         responses=problems(400, 413, 422, 500, 503),
         redirect_slashes=False,
     )
-    app.state.settings = settings
-    app.state.throttle = Throttle(settings.redis_url)
-    app.state.refused = events.refused
-    app.add_middleware(BodyDeadline, seconds=settings.body_seconds)
-    app.add_middleware(SameOrigin, origin=settings.origin, refused=events.refused)
-    app.add_middleware(
-        TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts.split(","), www_redirect=False
-    )
+    add_edge(app, settings, events.refused)
     add_problem_handlers(app)
     if not settings.production:
         add_docs(app)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.unsafe import DEVELOPMENT_KEY, unsafe
+from app.setting_types import HttpUrl, List, Provider, keyring, url
+from app.unsafe import unsafe
 
 ENV_FILE = Path(".env")
 DEV_FILE = Path(".dev/urls.env")
@@ -23,36 +24,6 @@ FOREIGN = {"HOST", "POSTGRES_PORT", "VALKEY_PORT"}
 
 class SettingsError(SystemExit):
     """The settings are wrong; the message lists every problem and ends the process with status 1."""
-
-
-def _url(*schemes: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if value and value.partition("://")[0] not in schemes:
-            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        return value
-
-    return AfterValidator(check)
-
-
-Hosts = Annotated[str, BeforeValidator(lambda value: str(value).replace(" ", ""))]
-
-
-Url = Annotated[str, _url("http", "https"), AfterValidator(lambda value: value.rstrip("/"))]
-
-
-class Provider(BaseModel):
-    """Where people may sign in with an account that they have elsewhere."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    client_id: str
-    client_secret: SecretStr = SecretStr("")
-    issuer: Url = ""
-    """OpenID Connect issuer; known for google, not needed for github."""
-    label: str = ""
-    """Its name for people."""
-    keep_tokens: bool = False
-    """Store the provider's access and refresh token, encrypted, for calls to its API."""
 
 
 class Settings(BaseSettings):
@@ -70,11 +41,11 @@ class Settings(BaseSettings):
     """Production unless stated: `uv run dev` and the tests state otherwise."""
     port: int = 8000
     """TCP port of the API; 0 lets `dev` take any free one."""
-    database_url: Annotated[str, _url("postgresql", "postgres")] = ""
+    database_url: Annotated[str, url("postgresql", "postgres")] = ""
     """`postgresql://user:password@host:port/database`; required in production."""
-    redis_url: Annotated[str, _url("redis", "rediss", "valkey", "valkeys")] = ""
+    redis_url: Annotated[str, url("redis", "rediss", "valkey", "valkeys")] = ""
     """`redis://:password@host:port/0` of Valkey or Redis: the cache; required in production."""
-    celery_broker_url: Annotated[str, _url("redis", "rediss", "valkey", "valkeys", "amqp", "amqps")] = ""
+    celery_broker_url: Annotated[str, url("redis", "rediss", "valkey", "valkeys", "amqp", "amqps")] = ""
     """Where job messages travel; `redis://…/1` or `amqp://…`. Defaults to `REDIS_URL`."""
     lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 30
     """How long a job belongs to a worker that fell silent; then it runs again elsewhere."""
@@ -84,17 +55,25 @@ class Settings(BaseSettings):
     """How long a stopping worker lets its jobs finish before it hands them back."""
     jobs_keep_days: Annotated[int, Field(ge=1, le=3650)] = 14
     """Finished jobs and what belongs to them are deleted after this many days."""
-    smtp_url: Annotated[str, _url("smtp", "smtps")] = ""
+    smtp_url: Annotated[str, url("smtp", "smtps")] = ""
     """`smtp://user:password@host:587`, or smtps:// for TLS from the first byte; mail needs it."""
     mail_from: str = "app@localhost"
     """Sender of all mail."""
     contact_to: str = "team@localhost"
     """The team's own address, for what visitors write."""
-    allowed_hosts: Hosts = "*"
+    weather_url: HttpUrl = "https://api.open-meteo.com"
+    """Where app/upstreams/weather.py asks for forecasts."""
+    geocoding_url: HttpUrl = "https://geocoding-api.open-meteo.com"
+    """Where it asks for places."""
+    github_url: HttpUrl = "https://api.github.com"
+    """Where app/upstreams/github.py passes requests on to."""
+    github_token: SecretStr = SecretStr("")
+    """Goes along with these requests. Callers read with it: give it no rights but to public data."""
+    allowed_hosts: List = "*"
     """Comma-separated host names that the API answers to; `*` for any, refused in production."""
-    public_url: Url = ""
+    public_url: HttpUrl = ""
     """Where people reach us: links in mails, redirects and the check against foreign pages derive from it."""
-    trusted_proxies: Hosts = ""
+    trusted_proxies: List = ""
     """Comma-separated addresses or networks whose `X-Forwarded-For` and `-Proto` are believed."""
     signing_keys: SecretStr = SecretStr("")
     """Comma-separated, the newest first: it signs, all are accepted. At least 32 characters each."""
@@ -113,7 +92,7 @@ class Settings(BaseSettings):
     """Largest accepted request body in bytes, unless a route file says otherwise."""
 
     @property
-    def broker_url(self) -> str:
+    def brokerurl(self) -> str:
         """The broker, in the words of Celery, which does not know Valkey's."""
         return (self.celery_broker_url or self.redis_url).replace("valkey", "redis", 1)
 
@@ -125,22 +104,17 @@ class Settings(BaseSettings):
     @property
     def signing_keyring(self) -> list[str]:
         """The newest first."""
-        return _keys(self.signing_keys)
+        return keyring(self.signing_keys)
 
     @property
     def encryption_keyring(self) -> list[str]:
         """The newest first."""
-        return _keys(self.encryption_keys)
+        return keyring(self.encryption_keys)
 
     @property
     def production(self) -> bool:
         """Whether this is the real thing: JSON logs, no docs page, strict transport headers."""
         return self.environment == "production"
-
-
-def _keys(secret: SecretStr) -> list[str]:
-    keys = [key.strip() for key in secret.get_secret_value().split(",")]
-    return [key for key in keys if key] or [DEVELOPMENT_KEY]
 
 
 def _problems(error: ValidationError) -> list[str]:

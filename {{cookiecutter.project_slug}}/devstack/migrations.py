@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import Problem
+from .files import last_lines
 
 
 def heads(folder: Path) -> set[str]:
@@ -43,6 +44,12 @@ def culprit(output: str, folder: Path) -> str:
             return f"{file.name} (revision {', '.join(_texts(dict(_assigned(file)).get('revision'))) or '?'})"
     steps = re.findall(r"Running upgrade .*", output)
     return steps[-1] if steps else "before the first step"
+
+
+def reason(output: str) -> str:
+    """The last error line of a traceback: drivers print the whole statement below it."""
+    errors = re.findall(r"^[\w.]+(?:Error|Exception): .*", output, re.MULTILINE)
+    return f"  {errors[-1]}" if errors else last_lines(output)
 
 
 def _assigned(file: Path) -> Iterator[tuple[str, object]]:

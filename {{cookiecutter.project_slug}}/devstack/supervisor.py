@@ -110,10 +110,8 @@ class Supervisor:
             return
         code, output = await self._run(project.command(project.migrate))
         if code:
-            where = migrations.culprit(output, project.migrations)
-            raise Problem(
-                f"The migration failed: {where}. The application was not started.\n{last_lines(output)}"
-            )
+            where, why = migrations.culprit(output, project.migrations), migrations.reason(output)
+            raise Problem(f"The migration failed: {where}. The application was not started.\n{why}")
         self.terminal.step("migrate", project.migrate, time.monotonic() - began)
         if not at and project.seed.is_file():
             await self._fill(".".join(project.seed.relative_to(project.folder).with_suffix("").parts))

@@ -20,7 +20,8 @@ LAYERS = {
     "models": {"core"},
     "upstreams": {"core", "settings"},
     "core": {"settings"},
-    "settings": {"unsafe"},
+    "settings": {"setting_types", "unsafe"},
+    "setting_types": {"unsafe"},
     "unsafe": {"settings"},
 }
 """Layer of `app` → the layers that it may import besides itself. Route files import no route files."""

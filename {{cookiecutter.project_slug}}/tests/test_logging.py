@@ -1,5 +1,6 @@
 """What is logged of a request: one line, with its id; of a failure also the traceback, and no values."""
 
+import io
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -16,12 +17,21 @@ from app.settings import Settings
 
 
 @pytest.fixture
-async def client(settings: Settings, sessions, capsys) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of an application that logs as in production, to the standard error that `capsys` holds."""
+def log() -> io.StringIO:
+    """What is written while a test runs."""
+    return io.StringIO()
+
+
+@pytest.fixture
+async def client(settings: Settings, sessions, log: io.StringIO) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of an application that logs as in production, to `log`."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     app = create_app(settings.model_copy(update={"environment": "production", "allowed_hosts": "test"}))
     app.state.sessions = sessions
+    (handler,) = root.handlers
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(log)
 
     @app.get("/bug")
     async def bug() -> None:
@@ -43,15 +53,15 @@ async def client(settings: Settings, sessions, capsys) -> AsyncIterator[httpx2.A
     configure_logging("info", json=False)
 
 
-def lines(capsys: pytest.CaptureFixture[str]) -> list[dict]:
+def lines(log: io.StringIO) -> list[dict]:
     """The JSON lines of our own loggers."""
-    written = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line[0] == "{"]
+    written = [json.loads(line) for line in log.getvalue().splitlines()]
     return [line for line in written if "path" in line or "exception" in line]
 
 
-async def test_one_json_line_a_request(client: httpx2.AsyncClient, capsys: pytest.CaptureFixture[str]):
+async def test_one_json_line_a_request(client: httpx2.AsyncClient, log: io.StringIO):
     answer = await client.get("/api/hello?name=Ada", headers={"x-request-id": "req-12345678"})
-    (line,) = lines(capsys)
+    (line,) = lines(log)
     assert answer.headers["x-request-id"] == line["request_id"] == "req-12345678"
     assert (line["method"], line["path"], line["status"], line["level"]) == ("GET", "/api/hello", 200, "info")
     assert line["ms"] > 0
@@ -59,10 +69,10 @@ async def test_one_json_line_a_request(client: httpx2.AsyncClient, capsys: pytes
 
 @pytest.mark.parametrize("path", ["/bug", "/bug-in-sql"])
 async def test_a_failure_is_logged_once_without_values(
-    client: httpx2.AsyncClient, capsys: pytest.CaptureFixture[str], path: str
+    client: httpx2.AsyncClient, log: io.StringIO, path: str
 ):
     answer = await client.get(path)
-    failure, request = lines(capsys)
+    failure, request = lines(log)
     assert (failure["level"], request["status"]) == ("error", 500)
     assert failure["request_id"] == request["request_id"] == answer.headers["x-request-id"]
     assert path.removeprefix("/").replace("-", "_") in str(failure["exception"])

@@ -2,13 +2,13 @@
 
 from fastapi import Response
 
-from app.core import cookies
+from app.core import cookies, devices
 from app.core.errors import TooManyRequests, Unauthorized
 from app.core.problems import problems
 from app.deps import Client, CurrentUser, Db, DeviceToken, SessionToken, Work
 from app.schemas.sessions import CurrentSession, SignIn
 from app.schemas.users import User
-from app.services import devices, sessions, sign_in
+from app.services import sessions, sign_in
 from filerouter import RouteConfig, operation
 
 config = RouteConfig(public=True)

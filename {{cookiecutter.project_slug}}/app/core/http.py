@@ -13,6 +13,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.core import trace
 from app.core.cache import status as cache_status
 
 log = structlog.get_logger("app.request")
@@ -71,7 +72,10 @@ class Envelope:
                 return None
             return await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        names = {"request_id": request_id}
+        if trace.valid(parent := Headers(scope=scope).get("traceparent", "")):
+            names["traceparent"] = parent
+        with structlog.contextvars.bound_contextvars(**names):
             try:
                 await self.app(scope, receive, wrapped)
             except Exception:

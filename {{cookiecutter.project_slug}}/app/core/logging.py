@@ -8,7 +8,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 from structlog.types import Processor
 
 # Local variables hold passwords and tokens: no traceback shows them.
-_traceback = ExceptionDictTransformer(show_locals=False, max_frames=20)
+_traceback = ExceptionDictTransformer(show_locals=False, max_frames=100)
 
 
 def configure_logging(level: str, *, json: bool) -> None:

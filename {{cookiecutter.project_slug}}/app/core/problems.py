@@ -1,5 +1,6 @@
 """Exceptions → problem documents (RFC 9457), for every status that the application answers."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -48,7 +49,7 @@ def problem_response(
     status: int,
     detail: str | None = None,
     *,
-    headers: dict[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
     errors: list[dict[str, str]] | None = None,
 ) -> Response:
     """Build the document. Bodiless statuses (204, 304) and redirects keep their headers only."""

@@ -6,6 +6,7 @@ from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core import passwords
+from app.core.devices import Device
 from app.core.errors import Unauthorized
 from app.core.work import Work
 from app.models.events import Event
@@ -13,7 +14,6 @@ from app.models.users import Password, User
 from app.schemas.notices import Notice
 from app.schemas.sessions import SignIn
 from app.services import limits, notices, sessions
-from app.services.devices import Device
 
 SESSION_SECONDS = int(sessions.REMEMBERED_ABSOLUTE.total_seconds())
 

@@ -146,8 +146,11 @@ def _read(claimed: states.Claim) -> Job:
 def _json(result: Any) -> Any:
     """What is stored of a handler's result."""
     value = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
-    if len(json.dumps(value)) > MAX_BYTES:
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text.encode()) > MAX_BYTES:
         raise GiveUp(f"The result is larger than {MAX_BYTES} bytes as JSON. Store it in a table instead.")
+    if "\\u0000" in text:
+        raise GiveUp("The result holds a NUL character, which PostgreSQL does not store.")
     return value
 
 

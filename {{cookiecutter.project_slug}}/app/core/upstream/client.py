@@ -1,0 +1,161 @@
+"""`Upstream`: one foreign API, by its name, its base URL and its secret."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlencode
+
+import structlog
+from fastapi import Request, Response
+from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from app.core.errors import PayloadTooLarge, UpstreamFailed
+from app.core.upstream import body, headers
+from app.core.upstream.answers import problem
+from app.core.upstream.exchange import Exchange
+from app.core.upstream.limits import Limits
+from app.core.upstream.line import Reply
+from app.core.upstream.paths import Allowed, fill
+from app.core.upstream.relay import HANGUP, Relay, unless_hung_up
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+_adapter = lru_cache(maxsize=256)(TypeAdapter)
+
+REGISTRY: dict[str, "Upstream"] = {}
+"""Every upstream of the process, by name."""
+
+
+class Upstream:
+    """Calls one API, in typed mode (`get`, `request`) or passed through (`forward`).
+
+    All failures are problems: 502 dead or broken, 503 busy, 504 late, 404 as it is. `allow` lists what
+    callers may have relayed (`"GET /repos/{owner}/{name}"`), `also_send` and `also_return` further headers.
+    The secret travels as a bearer token, or in the header that `secret_in` names.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        base_url: str,
+        secret: SecretStr | None = None,
+        secret_in: str = "",
+        send: Mapping[str, str] | None = None,
+        allow: Iterable[str] = (),
+        also_send: Iterable[str] = (),
+        also_return: Iterable[str] = (),
+        limits: Limits | None = None,
+    ) -> None:
+        self.name, self.base_url, self.limits = name, base_url, limits or Limits()
+        self.secret, self.secret_in = secret, secret_in.lower()
+        self.sent = {"user-agent": "saas-starter"} | {
+            key.lower(): value for key, value in (send or {}).items()
+        }
+        self.allowed = Allowed(allow)
+        self.request_headers = headers.REQUEST | {key.lower() for key in also_send}
+        self.answer_headers = headers.ANSWER | {key.lower() for key in also_return}
+        self.exchange = Exchange(name, self.limits)
+        REGISTRY[name] = self
+
+    @property
+    def state(self) -> Literal["ok", "unavailable"]:
+        """What its breaker says; nobody is asked."""
+        return "ok" if self.exchange.breaker.closed else "unavailable"
+
+    async def get(
+        self, path: str, *, model: type[T], params: Mapping[str, Any] | None = None, **segments: object
+    ) -> T:
+        """GET `path`, whose `{holes}` the segments fill, and read the JSON answer as `model`."""
+        return await self.request("GET", path, model=model, params=params, **segments)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        model: type[T],
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        **segments: object,
+    ) -> T:
+        """Any method; `json` is sent as the body."""
+        query = urlencode(
+            {key: value for key, value in (params or {}).items() if value is not None}, doseq=True
+        )
+        sent = {"accept": "application/json", "accept-encoding": body.ENCODINGS}
+        content = b"" if json is None else to_json(json)
+        if content:
+            sent["content-type"] = "application/json"
+        async with self.exchange.in_time() as deadline:
+            reply = await self._send(method, fill(path, segments), query, sent, content, deadline)
+            async with reply as response:
+                if failure := problem(self.name, response):
+                    raise failure
+                try:
+                    read = await body.read(response, self.limits.answer_bytes)
+                    return _adapter(model).validate_json(read or b"null")
+                except (body.Unreadable, ValidationError) as error:
+                    what = (
+                        error.errors(include_input=False)[:3] if isinstance(error, ValidationError) else error
+                    )
+                    log.warning("upstream answered strangely", upstream=self.name, what=str(what))
+                    raise UpstreamFailed(f"{self.name} answered something unexpected.") from None
+                except _transport_errors() as error:
+                    log.warning("upstream cut off", upstream=self.name, error=type(error).__name__)
+                    raise UpstreamFailed(f"{self.name} broke off its answer.") from error
+
+    async def forward(self, request: Request, path: str) -> Response:
+        """Pass the request on and its answer back, as a stream. NotFound for what `allow` does not list."""
+        target = self.allowed.path(request.method, path)
+        content = await request.body()
+        if len(content) > self.limits.request_bytes:
+            raise PayloadTooLarge("This is more than may be passed on.")
+        sent = headers.outgoing(request.headers, self.request_headers)
+        query = urlencode(request.query_params.multi_items())
+
+        async def send() -> Reply:
+            async with self.exchange.in_time() as deadline:
+                return await self._send(request.method, target, query, sent, content, deadline)
+
+        reply = await unless_hung_up(request, send)
+        if reply is None:
+            return Response(status_code=HANGUP)
+        if failure := problem(self.name, reply.response) or self._too_large(reply):
+            await reply.close()
+            raise failure
+        return Relay(
+            self.name, reply, headers.incoming(reply.response.headers, self.answer_headers), self.limits
+        )
+
+    async def _send(
+        self, method: str, path: str, query: str, sent: dict[str, str], content: bytes, deadline: float
+    ) -> Reply:
+        url = self.base_url.rstrip("/") + path + (f"?{query}" if query else "")
+        every = sent | self.sent | headers.tracing()
+        if self.secret and (secret := self.secret.get_secret_value()):
+            every |= {self.secret_in: secret} if self.secret_in else {"authorization": f"Bearer {secret}"}
+        return await self.exchange.send(method, url, every, content, deadline)
+
+    def _too_large(self, reply: Reply) -> UpstreamFailed | None:
+        length = reply.response.headers.get("content-length", "0")
+        large = not length.isdecimal() or int(length) > self.limits.stream_bytes
+        return UpstreamFailed(f"{self.name} answered more than may be passed on.") if large else None
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    import httpx2
+
+    return httpx2.TransportError, httpx2.StreamError
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[None]:
+    """Close the connections of all upstreams in the end; they open when used."""
+    try:
+        yield
+    finally:
+        for upstream in REGISTRY.values():
+            await upstream.exchange.close()

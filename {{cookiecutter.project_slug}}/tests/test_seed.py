@@ -1,0 +1,20 @@
+"""The example data: written once, the same every time, and enough of it to show every page."""
+
+from httpx2 import AsyncClient
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.seed import seed
+
+
+async def test_once_and_enough_to_look_at(client: AsyncClient, db: AsyncSession):
+    assert await seed(db)
+    await db.commit()
+    assert not await seed(db)
+    posts = (await client.get("/api/posts?page=2&tag=nextjs&per_page=5")).json()
+    assert (len(posts["items"]), posts["total"] > 10) == (5, True)
+    products = (await client.get("/api/products")).json()
+    assert products["total"] == 96
+    assert [item["price"] for item in products["items"][:3]] == ["214.90", "259.90", "39.90"]
+    user = posts["items"][0]["author_id"]
+    assert (await client.get(f"/api/users/{user}/orders")).status_code == 200
+    assert (await client.get("/api/files/guides/getting-started.md")).text.startswith("# Getting started")
