@@ -50,7 +50,7 @@ Client = Annotated[ClientOf, Depends(client_of)]
 
 def _work(connection: HTTPConnection, client: Client) -> WorkOf:
     state = connection.app.state
-    return WorkOf(state.sessions, state.throttle, state.settings, client)
+    return WorkOf(state.sessions, state.throttle, state.providers, state.settings, client)
 
 
 Work = Annotated[WorkOf, Depends(_work)]
@@ -127,7 +127,13 @@ def _device_cookie(connection: HTTPConnection) -> str | None:
     return cookies.read(connection, cookies.DEVICE)
 
 
+def _flow_cookie(connection: HTTPConnection) -> str | None:
+    return cookies.read(connection, cookies.FLOW)
+
+
 SessionToken = Annotated[str | None, Depends(_session_cookie)]
 """The session cookie as it was sent, whoever it belongs to."""
 DeviceToken = Annotated[str | None, Depends(_device_cookie)]
 """The cookie of a browser in which somebody signed in before."""
+FlowToken = Annotated[str | None, Depends(_flow_cookie)]
+"""The cookie of a browser that went to a provider."""

@@ -19,7 +19,7 @@ LAYERS = {
     "schemas": {"core"},
     "models": {"core"},
     "upstreams": {"core", "settings"},
-    "core": {"settings"},
+    "core": {"setting_types", "settings"},
     "settings": {"setting_types", "unsafe"},
     "setting_types": {"unsafe"},
     "unsafe": {"settings"},

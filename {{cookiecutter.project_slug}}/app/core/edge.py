@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 from app.core.csrf import SameOrigin
 from app.core.deadline import BodyDeadline
 from app.core.errors import Problem
+from app.core.identity.providers import Providers
 from app.core.throttle import Throttle
 from app.settings import Settings
 
@@ -19,6 +20,7 @@ def add_edge(app: FastAPI, settings: Settings, refused: Refused) -> None:
     """Known hosts only, no foreign pages, no slow bodies. `refused` writes refusals into the audit trail."""
     app.state.settings = settings
     app.state.throttle = Throttle(settings.redis_url)
+    app.state.providers = Providers(settings)
     app.state.refused = refused
     app.add_middleware(BodyDeadline, seconds=settings.body_seconds)
     app.add_middleware(SameOrigin, origin=settings.origin, refused=refused)

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.client import Client
 from app.core.db import Sessions
+from app.core.identity.providers import Providers
 from app.core.throttle import Throttle
 from app.settings import Settings
 
@@ -17,6 +18,7 @@ class Work:
 
     sessions: Sessions
     throttle: Throttle
+    providers: Providers
     settings: Settings
     client: Client
 

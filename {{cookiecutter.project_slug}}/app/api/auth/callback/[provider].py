@@ -1,0 +1,39 @@
+"""GET /api/auth/callback/google: back from the provider. GET only, as cookies of ours do not come with a POST."""
+
+from typing import Annotated
+
+from fastapi import Path, Request
+from fastapi.responses import RedirectResponse
+
+from app.core import cookies, devices
+from app.core.errors import Conflict, Forbidden, NotFound, TooManyRequests, UpstreamFailed
+from app.core.problems import problems
+from app.deps import DeviceToken, FlowToken, SessionToken, Work
+from app.schemas.identities import ProviderName
+from app.services import identities
+from filerouter import RouteConfig, operation
+
+_REFUSALS = problems(Conflict, Forbidden, NotFound, TooManyRequests, UpstreamFailed)
+config = RouteConfig(public=True, responses=_REFUSALS)
+
+
+@operation(status_code=303, response_class=RedirectResponse)
+async def get(
+    provider: Annotated[ProviderName, Path()],
+    request: Request,
+    work: Work,
+    browser: FlowToken,
+    session: SessionToken,
+    device: DeviceToken,
+) -> RedirectResponse:
+    """Finish a sign-in, or the linking of an identity."""
+    params, kept = (
+        request.query_params.multi_items(),
+        {"browser": browser, "session": session, "device": device},
+    )
+    arrival = await identities.finish(work, provider, params, **kept)
+    answer = RedirectResponse(arrival.next, 303)
+    if arrival.started:
+        cookies.put(answer, cookies.SESSION, arrival.started.token)
+        cookies.put(answer, cookies.DEVICE, arrival.started.device, devices.SECONDS)
+    return answer
