@@ -97,6 +97,11 @@ class Settings(BaseSettings):
         return (self.celery_broker_url or self.redis_url).replace("valkey", "redis", 1)
 
     @property
+    def broker_url(self) -> str:
+        """The broker, in the words of Celery, which does not know Valkey's."""
+        return (self.celery_broker_url or self.redis_url).replace("valkey", "redis", 1)
+
+    @property
     def origin(self) -> str:
         """Scheme, host and port of our own pages, as browsers write them."""
         return self.public_url or f"http://localhost:{self.port}"

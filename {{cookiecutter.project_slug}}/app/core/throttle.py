@@ -19,10 +19,10 @@ AWAY_SECONDS = 1.0
 
 
 class Limit(NamedTuple):
-    """At most `count` in any `seconds` for each `name` and key."""
+    """At most `most` in any `seconds` for each `name` and key."""
 
     name: str
-    count: int
+    most: int
     seconds: int
 
 
@@ -64,7 +64,7 @@ class Throttle:
         from limits import RateLimitItemPerSecond
         from redis.exceptions import RedisError
 
-        item = RateLimitItemPerSecond(limit.count, limit.seconds, namespace=f"throttle:{limit.name}")
+        item = RateLimitItemPerSecond(limit.most, limit.seconds, namespace=f"throttle:{limit.name}")
         hashed = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         if self.url and time.monotonic() >= self.away_until:
             try:

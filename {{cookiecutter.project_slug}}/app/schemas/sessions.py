@@ -37,6 +37,11 @@ class Session(Output):
     address: str
     user_agent: str
 
+    @classmethod
+    def of(cls, row: object, *, current: bool) -> "Session":
+        """Read it from a row, which does not know who asks."""
+        return cls.model_validate(vars(row) | {"current": current})
+
 
 class SessionList(Output):
     """All of them, the last used one first."""

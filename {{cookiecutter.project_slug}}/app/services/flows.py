@@ -1,4 +1,4 @@
-"""Sign-ins on their way: each knows its browser, its provider and, for linking, its session; each ends once."""
+"""Sign-ins on their way: each knows its browser, its provider and, to link, its session; each ends once."""
 
 import re
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -33,6 +33,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Browser:
+    """The cookies that came back."""
+
+    flow: str | None
+    session: str | None
+    device: str | None
+
+
+@dataclass(frozen=True)
 class Arrival:
     """Where to go on; `started` unless an identity was linked."""
 
@@ -40,27 +49,19 @@ class Arrival:
     started: Started | None
 
 
-async def finish(
-    work: Work,
-    provider: str,
-    params: list[tuple[str, str]],
-    *,
-    browser: str | None,
-    session: str | None,
-    device: str | None,
-) -> Arrival:
+async def finish(work: Work, provider: str, params: list[tuple[str, str]], browser: Browser) -> Arrival:
     """Take the provider's answer. BadRequest for any that we do not believe, Conflict, UpstreamFailed."""
-    flow, answer = await flows.end(work, provider, params, browser)
+    flow, answer = await flows.end(work, provider, params, browser.flow)
     found = await work.providers.identify(provider, answer, flow.data)
     async with work.transaction() as db:
         if flow.session_id:
-            await _link(db, work, provider, found, flow.session_id, session)
+            await _link(db, work, provider, found, flow.session_id, browser.session)
             return Arrival(flow.data["next"], None)
         user = await _owner(db, found) or await _newcomer(db, work, provider, found)
         if user.disabled_at:
             raise refused()
-        known = Device(device, work.settings)
-        started = await begin(db, work, user, known, methods=["fed"], instead_of=session)
+        known = Device(browser.device, work.settings)
+        started = await begin(db, work, user, known, methods=["fed"], instead_of=browser.session)
         return Arrival(flow.data["next"], started)
 
 
@@ -73,7 +74,7 @@ async def _newcomer(db: AsyncSession, work: Work, provider: str, found: "Person"
     """An account for somebody new; whoever loses a race of two first sign-ins gets the winner's."""
     if found.email is None:
         raise Forbidden(
-            "The provider does not vouch for your e-mail address. Sign up with it here, then link the provider.",
+            "The provider does not vouch for your e-mail address. Sign up here, then link the provider.",
             event="identity.unverified",
         )
     user = await users.add(db, found.email, found.name or "New user")
@@ -93,19 +94,14 @@ async def _link(
     db: AsyncSession, work: Work, provider: str, found: "Person", session_id: int, session: str | None
 ) -> None:
     """Add the identity to the user in whose session this began, if that is still this browser's."""
-    same = (
-        Session.id == session_id,
-        Session.token_hash == digest(session or ""),
-        Session.expires_at > func.now(),
-    )
+    same = Session.id == session_id, Session.token_hash == digest(session or ""), *sessions.ALIVE
     user = await db.scalar(select(User).join(Session, Session.user_id == User.id).where(*same))
     if user is None or user.disabled_at:
         raise refused()
     owner = await _owner(db, found)
     if owner and owner.id != user.id:
-        raise Conflict(
-            "This identity belongs to another account.", event="identity.not_linked", user_id=user.id
-        )
+        text = "This identity belongs to another account."
+        raise Conflict(text, event="identity.not_linked", user_id=user.id)
     if not owner:
         await _add(db, work, provider, found, user.id, user.email)
 

@@ -44,7 +44,7 @@ class SignedIn:
         return self.id
 
 
-_alive = (
+ALIVE = (
     Row.expires_at > func.now(),
     Row.seen_at + func.make_interval(0, 0, 0, 0, 0, 0, Row.idle_seconds) > func.now(),
 )
@@ -61,7 +61,7 @@ _FIND = (
         Row.seen_at < func.now() - TOUCH,
     )
     .join_from(Row, User, User.id == Row.user_id)
-    .where(Row.token_hash == bindparam("hash"), User.disabled_at.is_(None), *_alive)
+    .where(Row.token_hash == bindparam("hash"), User.disabled_at.is_(None), *ALIVE)
 )
 
 
@@ -106,12 +106,9 @@ async def start(
 
 async def of_user(db: AsyncSession, user: SignedIn) -> SessionList:
     """All sessions of the user that are alive, the last used one first."""
-    rows = select(Row).where(Row.user_id == user.id, *_alive).order_by(Row.seen_at.desc(), Row.id.desc())
-    items = []
-    for row in await db.scalars(rows):
-        row.current = row.id == user.session_id
-        items.append(Session.model_validate(row))
-    return SessionList(items=items)
+    rows = select(Row).where(Row.user_id == user.id, *ALIVE).order_by(Row.seen_at.desc(), Row.id.desc())
+    found = await db.scalars(rows)
+    return SessionList(items=[Session.of(row, current=row.id == user.session_id) for row in found])
 
 
 async def end(db: AsyncSession, user: SignedIn, client: Client, id: int) -> None:

@@ -1,4 +1,4 @@
-"""Sign-in with accounts elsewhere. Authlib speaks the protocols; what it leaves to the application is checked here.
+"""Sign-in with accounts elsewhere. Authlib speaks the protocols; what it leaves to us is checked here.
 
 providers  from settings to providers: Google, GitHub, Microsoft, any OpenID Connect issuer
 strict     OpenID Connect, with every check of Core §3.1.3.7, Discovery §4.3 and RFC 9207

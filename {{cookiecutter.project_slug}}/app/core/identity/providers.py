@@ -72,7 +72,7 @@ def _app(name: str, setting: Provider) -> "StrictApp | GitHubApp":
 
 @asynccontextmanager
 async def _refusing(name: str) -> AsyncIterator[None]:
-    """Whatever goes wrong with a provider ends in time, as one of two answers, with the reason in the log only.
+    """Whatever goes wrong with a provider ends in time, as one of two answers; the log has the reason.
 
     Authlib, joserfc, httpx2 and a provider's strange documents raise errors of many families.
     """

@@ -26,8 +26,8 @@ class StrictApp(StarletteOAuth2App):
 
     def __init__(self, *arguments: Any, issuer: str, **options: Any) -> None:
         discovery = f"{issuer}/.well-known/openid-configuration"
-        super().__init__(*arguments, server_metadata_url=discovery, **options)
-        self.issuer = issuer
+        super().__init__(*arguments, **options)
+        self.issuer, self.discovery = issuer, discovery
         self._keys: dict[str, Any] | None = None
         self._refetched: deque[float] = deque(maxlen=REFETCHES)
 
@@ -35,7 +35,7 @@ class StrictApp(StarletteOAuth2App):
         """Discovery §4.3: the issuer it names is the one we asked. Nothing else of it reaches the client."""
         if time.time() - self.server_metadata.get("_loaded_at", 0) < METADATA_SECONDS:
             return self.server_metadata
-        said = await self._fetch(self._server_metadata_url)
+        said = await self._fetch(self.discovery)
         if said.get("issuer") != self.issuer:
             raise NotBelieved("metadata: issuer")
         kept: dict[str, Any] = {"issuer": self.issuer, "id_token_signing_alg_values_supported": ALGORITHMS}
@@ -52,7 +52,8 @@ class StrictApp(StarletteOAuth2App):
 
     def _get_oauth_client(self, **metadata: Any) -> Any:
         """Authlib hands metadata on as options of the client: only the endpoints may pass."""
-        return super()._get_oauth_client(**{name: metadata[name] for name in ENDPOINTS if name in metadata})
+        endpoints = {name: metadata[name] for name in ENDPOINTS if name in metadata}
+        return super()._get_oauth_client(**endpoints)  # type: ignore[misc]
 
     async def fetch_jwk_set(self, force: bool = False) -> dict[str, Any]:
         """The provider's keys; fetched again for unknown ones, three times a minute at most."""
@@ -66,7 +67,7 @@ class StrictApp(StarletteOAuth2App):
         return self._keys
 
     async def _fetch(self, url: str) -> dict[str, Any]:
-        async with self._get_session() as client:
+        async with self._get_session() as client:  # type: ignore[attr-defined]
             answer = await client.request("GET", url, withhold_token=True)
         answer.raise_for_status()
         document = answer.json()
@@ -108,7 +109,7 @@ class StrictApp(StarletteOAuth2App):
         return claims
 
     async def _more(self, claims: dict[str, Any], token: dict[str, Any]) -> dict[str, Any]:
-        """Providers may keep the address for the userinfo endpoint, whose `sub` has to agree (Core §5.3.2)."""
+        """The address may be at the userinfo endpoint instead, whose `sub` has to agree (Core §5.3.2)."""
         metadata = await self.load_server_metadata()
         if "email" in claims or "userinfo_endpoint" not in metadata:
             return claims

@@ -10,6 +10,8 @@ SECONDS = 8
 """For everything that one step of a sign-in asks a provider."""
 MOST = 512 * 1024
 
+UNPACKED = ("content-encoding", "content-length", "transfer-encoding")
+
 
 class Bounded(httpx2.AsyncBaseTransport):
     """Reads at most 512 KiB of an answer, decompressed. `inner` makes the connections."""

@@ -1,4 +1,4 @@
-"""GET /api/auth/callback/google: back from the provider. GET only, as cookies of ours do not come with a POST."""
+"""GET /api/auth/callback/google: back from the provider. Our cookies would not come with a POST."""
 
 from typing import Annotated
 
@@ -27,11 +27,9 @@ async def get(
     device: DeviceToken,
 ) -> RedirectResponse:
     """Finish a sign-in, or the linking of an identity."""
-    params, kept = (
-        request.query_params.multi_items(),
-        {"browser": browser, "session": session, "device": device},
-    )
-    arrival = await identities.finish(work, provider, params, **kept)
+    params = request.query_params.multi_items()
+    sent = identities.Browser(flow=browser, session=session, device=device)
+    arrival = await identities.finish(work, provider, params, sent)
     answer = RedirectResponse(arrival.next, 303)
     if arrival.started:
         cookies.put(answer, cookies.SESSION, arrival.started.token)
