@@ -5,6 +5,9 @@ back and run elsewhere. Windows cannot fork, so there the pool is `threads`.
 """
 
 import sys
+import warnings
+
+from celery.platforms import SecurityWarning
 
 from app import jobs
 from app.core.jobs.worker import create_worker, queues
@@ -14,6 +17,7 @@ from app.settings import get_settings
 def main() -> None:
     """Serve every queue, unless `-Q` says otherwise, in as many processes as there are cores (`-c`)."""
     jobs.register()
+    warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: only JSON is accepted
     options = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-Q", ",".join(queues())]
     if sys.platform == "win32":
         options += ["-P", "threads"]

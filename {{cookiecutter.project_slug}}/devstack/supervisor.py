@@ -18,7 +18,7 @@ from .row import RowService
 from .terminal import Terminal
 from .valkey import Valkey
 
-SHARED = ("ENVIRONMENT", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "PORT")
+SHARED = ("ENVIRONMENT", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "SMTP_URL", "PORT")
 
 
 class Supervisor:
@@ -77,6 +77,9 @@ class Supervisor:
             given |= {"CELERY_BROKER_URL": url}
         else:
             services.append(Valkey(self.project.state, port=self.project.port("VALKEY_PORT")))
+        if not settings.get("SMTP_URL"):  # for devstack.mail, if the project has it among its rows
+            smtp, page = (ports.of_folder(self.project.state, name) for name in ("smtp", "mail"))
+            given |= {"SMTP_URL": f"smtp://{ports.HOST}:{smtp}", "MAIL_PORT": str(page)}
         starts = []
         for service in services:
             began = time.monotonic()

@@ -9,10 +9,8 @@ from sqlalchemy import text
 
 from app.core.jobs import GiveUp, Job, Run, handles
 
-TABLES = """
-CREATE TABLE IF NOT EXISTS effects (job_id uuid, number int, attempt int, at timestamptz DEFAULT clock_timestamp());
-CREATE TABLE IF NOT EXISTS starts (job_id uuid, number int, attempt int, at timestamptz DEFAULT clock_timestamp())
-"""
+_COLUMNS = "(job_id uuid, number int, attempt int, at timestamptz DEFAULT clock_timestamp())"
+TABLES = [f"CREATE TABLE IF NOT EXISTS {name} {_COLUMNS}" for name in ("effects", "starts")]
 
 
 class Work(Job, max_attempts=8, backoff=0.02):

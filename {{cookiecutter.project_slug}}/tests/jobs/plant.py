@@ -55,7 +55,7 @@ class Plant:
 
     async def prepare(self) -> None:
         async with self.engine.begin() as connection:
-            for statement in TABLES.split(";"):
+            for statement in TABLES:
                 await connection.execute(text(statement))
 
     def start(self, part: str, *options: str, **environment: str) -> psutil.Popen:
@@ -101,17 +101,17 @@ class Plant:
         async with self.sessions.begin() as db:
             return (await enqueue(db, job, **options)).id
 
-    async def row(self, id: UUID) -> JobRow:
+    async def row(self, job: UUID) -> JobRow:
         async with self.sessions() as db:
-            row = await db.get(JobRow, id)
+            row = await db.get(JobRow, job)
             assert row
             return row
 
-    async def until(self, id: UUID, *states: str, limit: float = LIMIT) -> JobRow:
+    async def until(self, job: UUID, *states: str, limit: float = LIMIT) -> JobRow:
         """The job when it has reached one of these states."""
 
         async def reached() -> JobRow | None:
-            row = await self.row(id)
+            row = await self.row(job)
             return row if row.state in states else None
 
         return await eventually(reached, limit, lambda: f"{self.log('worker')}\n{self.log('relay')}")

@@ -51,7 +51,7 @@ async def test_errors_are_kept_with_traceback_and_without_secrets(plant: Plant):
 
 @pytest.mark.parametrize("kind", [Stroll, Grind])
 async def test_cancel_takes_effect_within_two_seconds(plant: Plant, kind: type[Stroll | Grind]):
-    """For a job that calls `progress`; what it wrote is rolled back. Here with twice the time, for busy CI."""
+    """For a job that calls `progress`; what it wrote is rolled back. Twice the time here, for a busy CI."""
     job = await plant.ask(kind(steps=2000))
 
     async def strolling() -> bool:

@@ -46,7 +46,8 @@ RETURNING cancel_requested
 _SETTLE = text("""
 WITH settled AS (
     UPDATE jobs SET state = :state, result = :result, error = :error, lease_token = NULL, lease_until = NULL,
-        run_after = clock_timestamp() + make_interval(secs => :delay), attempts = attempts - :refund,
+        run_after = CASE WHEN :state = 'queued' THEN clock_timestamp() + make_interval(secs => :delay)
+            ELSE run_after END, attempts = attempts - :refund,
         progress = CASE WHEN :state = 'succeeded' THEN 100 ELSE progress END, revision = revision + 1,
         finished_at = CASE WHEN :state <> 'queued' THEN clock_timestamp() END
     WHERE id = :id AND lease_token = :token AND state = 'running'

@@ -38,8 +38,13 @@ def create_worker(settings: Settings) -> Celery:
         performer(os.getpid()).perform(UUID(id))
 
     def stopping(**_: Any) -> None:
-        log.info("worker stops", grace=settings.worker_grace_seconds)
-        threading.Timer(settings.worker_grace_seconds, _hand_back, (settings, name)).start()
+        grace = settings.worker_grace_seconds
+        if settings.environment == "development":
+            grace = min(grace, 3)  # nobody waits longer for Ctrl-C, or for a change to take effect
+        log.info("worker stops", grace=grace)
+        waiting = threading.Timer(grace, _hand_back, (settings, name))
+        waiting.daemon = True  # all done earlier: end
+        waiting.start()
 
     signals.worker_shutting_down.connect(stopping, weak=False)
     return celery
