@@ -18,6 +18,8 @@ from app.services import sessions
 from app.services.sessions import SignedIn
 from app.settings import Settings
 
+# `async def` throughout: FastAPI sends others to a thread, which costs more than what they do.
+
 
 async def _transaction(connection: HTTPConnection) -> AsyncIterator[AsyncSession]:
     async with connection.app.state.sessions.begin() as session:
@@ -29,7 +31,7 @@ Db = Annotated[AsyncSession, Depends(_transaction, scope="function")]
 """The request's transaction: committed when the handler returns, rolled back when it raises."""
 
 
-def _sessions(connection: HTTPConnection) -> Sessions:
+async def _sessions(connection: HTTPConnection) -> Sessions:
     return connection.app.state.sessions
 
 
@@ -37,18 +39,23 @@ NewSessions = Annotated[Sessions, Depends(_sessions)]
 """Transactions of the handler's own, for answers that outlive the request's."""
 
 
-def _settings(connection: HTTPConnection) -> Settings:
+async def _settings(connection: HTTPConnection) -> Settings:
     return connection.app.state.settings
 
 
 Config = Annotated[Settings, Depends(_settings)]
 """The process's settings."""
 
-Client = Annotated[ClientOf, Depends(client_of)]
+
+async def _client(connection: HTTPConnection) -> ClientOf:
+    return client_of(connection)
+
+
+Client = Annotated[ClientOf, Depends(_client)]
 """Who is calling: address, browser, request id."""
 
 
-def _work(connection: HTTPConnection, client: Client) -> WorkOf:
+async def _work(connection: HTTPConnection, client: Client) -> WorkOf:
     state = connection.app.state
     return WorkOf(state.sessions, state.throttle, state.providers, state.settings, client)
 
@@ -99,7 +106,7 @@ CurrentUser = Annotated[SignedIn, Depends(require_user)]
 """Who is signed in; a route that asks for it answers 401 to strangers, also in a public file."""
 
 
-def _owner(user: CurrentUser) -> str:
+async def _owner(user: CurrentUser) -> str:
     return str(user.id)
 
 
@@ -119,21 +126,9 @@ FreshUser = Annotated[SignedIn, Depends(_fresh_user)]
 """Who signed in a few minutes ago: for acts that a stolen session must not be enough for."""
 
 
-def _session_cookie(connection: HTTPConnection) -> str | None:
-    return cookies.read(connection, cookies.SESSION)
+async def _browser(connection: HTTPConnection) -> cookies.Browser:
+    return cookies.browser_of(connection)
 
 
-def _device_cookie(connection: HTTPConnection) -> str | None:
-    return cookies.read(connection, cookies.DEVICE)
-
-
-def _flow_cookie(connection: HTTPConnection) -> str | None:
-    return cookies.read(connection, cookies.FLOW)
-
-
-SessionToken = Annotated[str | None, Depends(_session_cookie)]
-"""The session cookie as it was sent, whoever it belongs to."""
-DeviceToken = Annotated[str | None, Depends(_device_cookie)]
-"""The cookie of a browser in which somebody signed in before."""
-FlowToken = Annotated[str | None, Depends(_flow_cookie)]
-"""The cookie of a browser that went to a provider."""
+Browser = Annotated[cookies.Browser, Depends(_browser)]
+"""Our cookies as they were sent, whoever they belong to."""

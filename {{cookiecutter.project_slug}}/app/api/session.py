@@ -2,10 +2,10 @@
 
 from fastapi import Response
 
-from app.core import cookies, devices
+from app.core import cookies
 from app.core.errors import TooManyRequests, Unauthorized
 from app.core.problems import problems
-from app.deps import Client, CurrentUser, Db, DeviceToken, SessionToken, Work
+from app.deps import Browser, Client, CurrentUser, Db, Work
 from app.schemas.sessions import CurrentSession, SignIn
 from app.schemas.users import User
 from app.services import sessions, sign_in
@@ -15,13 +15,10 @@ config = RouteConfig(public=True)
 
 
 @operation(status_code=204, responses=problems(Unauthorized, TooManyRequests))
-async def post(
-    form: SignIn, work: Work, response: Response, session: SessionToken, device: DeviceToken
-) -> None:
-    """Sign in. The answer's cookie is the session; a session that the browser had ends."""
-    started = await sign_in.with_password(work, form, device=device, session=session)
-    cookies.put(response, cookies.SESSION, started.token, started.seconds)
-    cookies.put(response, cookies.DEVICE, started.device, devices.SECONDS)
+async def post(form: SignIn, work: Work, response: Response, browser: Browser) -> None:
+    """Sign in. The answer's cookie is the session; one that the browser had ends."""
+    started = await sign_in.with_password(work, form, browser)
+    started.keep(response)
 
 
 async def get(user: CurrentUser) -> CurrentSession:

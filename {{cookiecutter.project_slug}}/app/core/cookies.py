@@ -3,6 +3,8 @@
 Browsers treat http://localhost as secure; sign-in does not work on any other plain address.
 """
 
+from dataclasses import dataclass
+
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
@@ -19,6 +21,22 @@ def read(connection: HTTPConnection, name: str) -> str | None:
     if sum(part.strip().startswith(f"{name}=") for part in sent) > 1:
         raise BadRequest(f"The cookie {name} was sent more than once.")
     return connection.cookies.get(name)
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Our cookies as they were sent, whoever they belong to."""
+
+    session: str | None
+    device: str | None
+    """A browser in which somebody signed in before (core/devices.py)."""
+    flow: str | None
+    """A browser that went to a provider (services/flows.py)."""
+
+
+def browser_of(connection: HTTPConnection) -> Browser:
+    """Read them from the connection."""
+    return Browser(*(read(connection, name) for name in (SESSION, DEVICE, FLOW)))
 
 
 def put(response: Response, name: str, value: str, seconds: int | None = None) -> None:

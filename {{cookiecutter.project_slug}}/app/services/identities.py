@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.client import Client
+from app.core.cookies import Browser
 from app.core.devices import Device
 from app.core.errors import Conflict, Forbidden, NotFound
 from app.core.identity.providers import refused
@@ -24,21 +25,12 @@ from app.models.sessions import Session
 from app.models.users import Password, User
 from app.schemas.identities import Identity, IdentityList, ProviderInfo, ProviderList
 from app.schemas.notices import Notice
-from app.services import events, flows, notices, users
+from app.services import events, flows, notices, sessions, users
 from app.services.sessions import SignedIn
 from app.services.sign_in import Started, begin
 
 if TYPE_CHECKING:
     from app.core.identity.person import Person
-
-
-@dataclass(frozen=True)
-class Browser:
-    """The cookies that came back."""
-
-    flow: str | None
-    session: str | None
-    device: str | None
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
 
-from app.core import passwords
+from app.core import cookies, devices, passwords
+from app.core.cookies import Browser
 from app.core.devices import Device
 from app.core.errors import Unauthorized
 from app.core.work import Work
@@ -26,14 +28,19 @@ class Started:
     device: str
     seconds: int | None
 
+    def keep(self, response: Response) -> None:
+        """Set the cookies."""
+        cookies.put(response, cookies.SESSION, self.token, self.seconds)
+        cookies.put(response, cookies.DEVICE, self.device, devices.SECONDS)
 
-async def with_password(work: Work, form: SignIn, *, device: str | None, session: str | None) -> Started:
+
+async def with_password(work: Work, form: SignIn, browser: Browser) -> Started:
     """Check the password and start a session; Unauthorized, TooManyRequests.
 
-    `device` and `session` are the browser's cookies; a session that it has ends.
+    A session that the browser has ends.
     """
     await limits.client(work, "session.throttled")
-    known = Device(device, work.settings)
+    known = Device(browser.device, work.settings)
     async with work.transaction() as db:
         account = select(User, Password.hash).outerjoin(Password).where(User.email == form.email)
         found = (await db.execute(account)).one_or_none()
@@ -50,7 +57,9 @@ async def with_password(work: Work, form: SignIn, *, device: str | None, session
         if newer:
             changed = update(Password).where(Password.user_id == user.id, Password.hash == stored)
             await db.execute(changed.values(hash=newer))
-        return await begin(db, work, user, known, methods=["pwd"], remember=form.remember, instead_of=session)
+        return await begin(
+            db, work, user, known, methods=["pwd"], remember=form.remember, instead_of=browser.session
+        )
 
 
 async def begin(

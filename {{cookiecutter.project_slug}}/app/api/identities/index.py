@@ -5,7 +5,7 @@ from fastapi import Response
 from app.core import cookies
 from app.core.errors import Forbidden, NotFound, TooManyRequests, UpstreamFailed
 from app.core.problems import problems
-from app.deps import CurrentUser, Db, FlowToken, FreshUser, Work
+from app.deps import Browser, CurrentUser, Db, FreshUser, Work
 from app.schemas.identities import Departure, IdentityList, LinkStart
 from app.services import flows, identities
 from filerouter import operation
@@ -18,9 +18,11 @@ async def get(user: CurrentUser, db: Db) -> IdentityList:
 
 @operation(responses=problems(Forbidden, NotFound, TooManyRequests, UpstreamFailed))
 async def post(
-    form: LinkStart, user: FreshUser, work: Work, browser: FlowToken, response: Response
+    form: LinkStart, user: FreshUser, work: Work, browser: Browser, response: Response
 ) -> Departure:
     """Link another: send the browser to the answer's `location`."""
-    leaving = await flows.begin(work, form.provider, form.next, browser=browser, session_id=user.session_id)
+    leaving = await flows.begin(
+        work, form.provider, form.next, browser=browser.flow, session_id=user.session_id
+    )
     cookies.put(response, cookies.FLOW, leaving.browser, flows.SECONDS)
     return Departure(location=leaving.url)

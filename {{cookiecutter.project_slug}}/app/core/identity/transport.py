@@ -31,11 +31,7 @@ class Bounded(httpx2.AsyncBaseTransport):
                 raise httpx2.DecodingError(str(error), request=request) from error
             finally:
                 await response.aclose()
-        kept = [
-            (n, v)
-            for n, v in response.headers.items()
-            if n.lower() not in ("content-encoding", "content-length")
-        ]
+        kept = [(name, value) for name, value in response.headers.items() if name.lower() not in UNPACKED]
         return httpx2.Response(response.status_code, headers=kept, content=body, request=request)
 
 

@@ -5,10 +5,9 @@ from typing import Annotated
 from fastapi import Path, Request
 from fastapi.responses import RedirectResponse
 
-from app.core import cookies, devices
 from app.core.errors import Conflict, Forbidden, NotFound, TooManyRequests, UpstreamFailed
 from app.core.problems import problems
-from app.deps import DeviceToken, FlowToken, SessionToken, Work
+from app.deps import Browser, Work
 from app.schemas.identities import ProviderName
 from app.services import identities
 from filerouter import RouteConfig, operation
@@ -19,19 +18,12 @@ config = RouteConfig(public=True, responses=_REFUSALS)
 
 @operation(status_code=303, response_class=RedirectResponse)
 async def get(
-    provider: Annotated[ProviderName, Path()],
-    request: Request,
-    work: Work,
-    browser: FlowToken,
-    session: SessionToken,
-    device: DeviceToken,
+    provider: Annotated[ProviderName, Path()], request: Request, work: Work, browser: Browser
 ) -> RedirectResponse:
     """Finish a sign-in, or the linking of an identity."""
     params = request.query_params.multi_items()
-    sent = identities.Browser(flow=browser, session=session, device=device)
-    arrival = await identities.finish(work, provider, params, sent)
+    arrival = await identities.finish(work, provider, params, browser)
     answer = RedirectResponse(arrival.next, 303)
     if arrival.started:
-        cookies.put(answer, cookies.SESSION, arrival.started.token)
-        cookies.put(answer, cookies.DEVICE, arrival.started.device, devices.SECONDS)
+        arrival.started.keep(answer)
     return answer

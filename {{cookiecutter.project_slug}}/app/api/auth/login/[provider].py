@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse
 from app.core import cookies
 from app.core.errors import NotFound, TooManyRequests, UpstreamFailed
 from app.core.problems import problems
-from app.deps import FlowToken, Work
+from app.deps import Browser, Work
 from app.schemas.identities import Next, ProviderName
 from app.services import flows
 from filerouter import RouteConfig, operation
@@ -18,10 +18,10 @@ config = RouteConfig(public=True, responses=problems(NotFound, TooManyRequests, 
 
 @operation(status_code=303, response_class=RedirectResponse)
 async def get(
-    provider: Annotated[ProviderName, Path()], query: Annotated[Next, Query()], work: Work, browser: FlowToken
+    provider: Annotated[ProviderName, Path()], query: Annotated[Next, Query()], work: Work, browser: Browser
 ) -> RedirectResponse:
     """Go to the provider, which sends the browser back to `/api/auth/callback/{provider}`."""
-    leaving = await flows.begin(work, provider, query.next, browser=browser)
+    leaving = await flows.begin(work, provider, query.next, browser=browser.flow)
     answer = RedirectResponse(leaving.url, 303)
     cookies.put(answer, cookies.FLOW, leaving.browser, flows.SECONDS)
     return answer
