@@ -1,6 +1,7 @@
 """Argon2 in a bounded pool, and which passwords are good enough (NIST SP 800-63B-4, §3.1.1)."""
 
 import os
+import re
 import unicodedata
 from asyncio import Semaphore, get_running_loop, to_thread
 from collections.abc import Callable
@@ -101,7 +102,7 @@ async def check(password: str, *, about: list[str], field: str = "password") -> 
 def _weakness(password: str, about: list[str]) -> str | None:
     from zxcvbn import zxcvbn  # 30 000 common passwords: 0.1 s to import
 
-    words = [word for text in about for word in (text, *text.replace("@", " ").replace(".", " ").split())]
+    words = [word for text in about for word in (text, *re.findall(r"\w+", text))]
     rating = zxcvbn(password[:SCORED], user_inputs=words)
     if rating["score"] >= MIN_SCORE:
         return None

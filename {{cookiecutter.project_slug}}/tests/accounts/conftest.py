@@ -23,6 +23,19 @@ from app.models.jobs import JobRow
 from app.settings import Settings
 
 
+def unused_port() -> int:
+    """Of this machine, free a moment ago."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listens on."""
+    return unused_port()
+
+
 class Post:
     """What the SMTP server took: each with its real recipients."""
 
@@ -40,9 +53,7 @@ class Post:
 def smtp() -> Iterator[tuple[Post, str]]:
     """A server on a free port."""
     post = Post()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = unused_port()
     controller = Controller(post, hostname="127.0.0.1", port=port)
     controller.start()
     yield post, f"smtp://127.0.0.1:{port}"
