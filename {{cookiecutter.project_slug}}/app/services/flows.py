@@ -54,12 +54,13 @@ async def end(
         raise refused()
     async with work.transaction() as db:
         mine = Flow.state_hash == digest(answer["state"]), Flow.browser_hash == digest(browser)
-        flow = await db.scalar(delete(Flow).where(*mine).returning(Flow))
-        young = flow and await db.scalar(select(flow.created_at > func.now() - timedelta(seconds=SECONDS)))
+        is_young = Flow.created_at > func.now() - timedelta(seconds=SECONDS)
+        found = (await db.execute(delete(Flow).where(*mine).returning(Flow, is_young))).one_or_none()
+        flow, young = found or (None, False)
         if flow and answer.get("error"):
             # The provider's own words are not shown: anybody could have written them.
             facts: dict[str, Any] = {"provider": provider, "error": answer["error"][:40]}
             await events.record(db, "identity.denied", work.client, None, **facts)
-    if not flow or not young or flow.provider != provider or not answer.get("code"):
+    if not flow or not young or flow.provider != provider or answer.get("error") or not answer.get("code"):
         raise refused()
     return flow, answer
