@@ -19,7 +19,7 @@ check: $(UV)  ## Lint, formatting, types and workflows of the template, then the
 	$(UV) run ruff check hooks tests tools
 	$(UV) run ruff format --check hooks tests tools
 	$(UV) run pyright
-	$(UV) run yamllint --strict .github "$(PROJECT)"
+	$(UV) run yamllint --strict .
 	$(UV) run zizmor --quiet --offline .github "$(PROJECT)/.github"
 	$(MAKE) --no-print-directory -C "$(PROJECT)" check
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
@@ -27,8 +28,7 @@ async def _fill(url: str) -> None:
     """Write the example data, if the project has any."""
     if not find_spec("app.seed"):
         return
-    from app.seed import seed
-
+    seed = import_module("app.seed").seed
     engine = create_engine(url, pool_size=1)
     async with create_sessions(engine).begin() as db:
         await seed(db)

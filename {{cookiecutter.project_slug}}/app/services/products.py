@@ -3,6 +3,7 @@
 from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.conditional import Check
 from app.core.errors import NotFound
 from app.core.paging import Page, paginate
 from app.models.products import Product as Row
@@ -34,14 +35,25 @@ async def create(db: AsyncSession, owner_id: int, new: ProductCreate) -> Product
     return Product.model_validate(row)
 
 
-async def change(db: AsyncSession, owner_id: int, id: int, changes: ProductChange) -> Product:
-    """Change the named fields; NotFound unless it is the owner's."""
+async def _check(db: AsyncSession, owner_id: int, id: int, check: Check | None) -> None:
+    """Lock the owner's row and look at it first, if there is a condition."""
+    if check:
+        mine = select(Row).where(Row.id == id, Row.owner_id == owner_id).with_for_update()
+        check(_found(await db.scalar(mine), id))
+
+
+async def change(
+    db: AsyncSession, owner_id: int, id: int, changes: ProductChange, check: Check | None = None
+) -> Product:
+    """Change the named fields; NotFound unless it is the owner's, PreconditionFailed by the check."""
+    await _check(db, owner_id, id, check)
     mine = update(Row).where(Row.id == id, Row.owner_id == owner_id)
     values = changes.model_dump(exclude_unset=True)
     return _found(await db.scalar(mine.values(**values).returning(Row)), id)
 
 
-async def remove(db: AsyncSession, owner_id: int, id: int) -> None:
+async def remove(db: AsyncSession, owner_id: int, id: int, check: Check | None = None) -> None:
     """Delete the product; NotFound unless it is the owner's, Conflict when it was ever ordered."""
+    await _check(db, owner_id, id, check)
     mine = delete(Row).where(Row.id == id, Row.owner_id == owner_id)
     _found(await db.scalar(mine.returning(Row)), id)

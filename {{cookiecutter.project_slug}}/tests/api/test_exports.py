@@ -15,15 +15,18 @@ from tests.factories import add_user
 from tests.products import add_product
 
 ORDERS = {"resource": "orders"}
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+WHO = {"x-request-id": "order-7-abc", "traceparent": TRACE}
 
 
 async def test_an_export_is_accepted_as_a_job(member: AsyncClient, db: AsyncSession):
-    answer = await member.post("/api/exports", json=ORDERS, headers={"x-request-id": "order-7-abc"})
+    answer = await member.post("/api/exports", json=ORDERS, headers=WHO)
     assert (answer.status_code, answer.headers["retry-after"]) == (202, "1")
     job = await member.get(answer.headers["location"])
     assert (job.json()["kind"], job.json()["state"]) == ("build_export", "queued")
     row = await db.scalar(select(JobRow))
     assert row and (row.payload, row.request_id) == (ORDERS, "order-7-abc")
+    assert row.traceparent == WHO["traceparent"]
 
 
 async def test_the_same_idempotency_key_gives_the_same_job(member: AsyncClient, db: AsyncSession):

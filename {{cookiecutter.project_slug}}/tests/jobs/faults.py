@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import os
 import random
 import signal
 import sys
@@ -108,14 +107,9 @@ class Stage:
         if self.plant is None or self.broker is not self.brokers[durable]:
             await self.stop()
             self.broker = self.brokers[durable]
-            settings = {
-                "LEASE_SECONDS": f"{LEASE}",
-                "RELAY_SECONDS": f"{PERIOD}",
-                "WORKER_GRACE_SECONDS": "1",
-            }
-            self.plant = Plant(
-                self.folder, self.postgres.url, f"{self.broker.url}/0", WORKER_GRACE_SECONDS="1", **settings
-            )
+            settings = {"LEASE_SECONDS": f"{LEASE}", "RELAY_SECONDS": f"{PERIOD}"}
+            url = f"{self.broker.url}/0"
+            self.plant = Plant(self.folder, self.postgres.url, url, WORKER_GRACE_SECONDS="1", **settings)
             await self.plant.prepare()
             self.relays = [self.plant.relay() for _ in range(2)]
             self.workers = [self.plant.worker() for _ in range(2)]
@@ -194,8 +188,8 @@ async def duplicate_messages(stage: Stage, plant: Plant, chance: random.Random) 
     broker = Broker(plant.as_settings())
     for _ in range(3):
         async with plant.sessions() as db:
-            ids = [str(row) for row in await db.scalars(text("SELECT id FROM jobs"))]
-        await asyncio.to_thread(lambda ids=ids: [broker.publish(job, "default", 60) for job in ids])
+            jobs = [(row, 60.0) for row in await db.scalars(text("SELECT id FROM jobs"))]
+        await asyncio.to_thread(lambda jobs=jobs: list(broker.publish("default", jobs)))
         await asyncio.sleep(0.3)
 
 
@@ -310,15 +304,6 @@ async def _count(plant: Plant, report: Report, acknowledged: list[UUID], since: 
         f"recovery took longer than {LEASE + PERIOD + 5:g} s": report.recovery > LEASE + PERIOD + 5,
     }
     report.wrong = ", ".join(what for what, number in wrong.items() if number)
-
-
-async def die_after_commit(database: str) -> None:
-    """An API process: commits a job and dies; another job is asked for and never committed."""
-    plant = Plant(Path(), database, "")
-    await plant.ask(Work())
-    async with plant.sessions() as db:
-        await enqueue(db, Work())
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def main(count: int) -> int:

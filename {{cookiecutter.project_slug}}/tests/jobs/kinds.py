@@ -123,6 +123,17 @@ async def lone(job: Lone, run: Run) -> None:
     await mark(run, 0)
 
 
+class Single(Job, unique=True):
+    """There is one at a time with the same arguments."""
+
+    seconds: float = 3
+
+
+@handles(Single)
+async def single(job: Single, run: Run) -> None:
+    await asyncio.sleep(job.seconds)
+
+
 class Chain(Job, max_attempts=2, backoff=0.1):
     """Asks for a follow-up, then fails the first time."""
 

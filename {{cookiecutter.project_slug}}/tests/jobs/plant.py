@@ -20,7 +20,7 @@ from app.core.db import create_engine, create_sessions
 from app.core.jobs import Job, enqueue
 from app.models.jobs import JobRow
 from app.settings import Settings
-from tests.jobs.kinds import TABLES
+from tests.jobs.kinds import TABLES, Work
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 40.0
@@ -144,3 +144,12 @@ def paused(process: psutil.Process) -> Iterator[None]:
         for member in family:
             with contextlib.suppress(psutil.Error):
                 member.resume()
+
+
+async def die_after_commit(database: str) -> None:
+    """An API process: commits a job and dies; another job is asked for and never committed."""
+    plant = Plant(Path(), database, "")
+    await plant.ask(Work())
+    async with plant.sessions() as db:
+        await enqueue(db, Work())
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,9 @@ async def stage(
     yield stage
     await stage.stop()
     stage.close()
-    sys.__stdout__ and sys.__stdout__.write(
-        "\n".join(["", faults.Report.header(), *map(str, stage.reports), ""])
-    )
+    capture: Any = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        sys.stdout.write("\n".join(["", faults.Report.header(), *map(str, stage.reports), ""]))
 
 
 @pytest.mark.parametrize("fault", faults.FAULTS)

@@ -8,8 +8,7 @@ import structlog
 from sqlalchemy import text
 
 from app.core.jobs import enqueue, states
-from app.jobs.retention import ForgetJobs
-from tests.jobs.kinds import Chain, Grind, Lone, Overshoot, Sleepy, Stroll, Versioned, Wordy, Work
+from tests.jobs.kinds import Chain, Grind, Lone, Overshoot, Single, Sleepy, Stroll, Versioned, Wordy, Work
 from tests.jobs.plant import Plant, eventually
 
 
@@ -106,10 +105,11 @@ async def test_no_more_than_the_limit_run_at_once_for_a_key(plant: Plant):
 
 
 async def test_a_unique_job_is_there_once_until_it_has_ended(plant: Plant):
-    rows = await asyncio.gather(*(plant.ask(ForgetJobs()) for _ in range(8)))
+    rows = await asyncio.gather(*(plant.ask(Single()) for _ in range(8)))
     assert len(set(rows)) == 1
+    assert await plant.ask(Single(seconds=2)) != rows[0]
     await plant.until(rows[0], "succeeded")
-    assert await plant.ask(ForgetJobs()) != rows[0]
+    assert await plant.ask(Single()) != rows[0]
 
 
 async def test_the_requests_id_and_trace_reach_the_jobs_log(plant: Plant):
