@@ -172,36 +172,36 @@ async def test_what_the_caller_has_is_304(client: AsyncClient, db: AsyncSession,
         assert again.status_code == 200
 
 
-async def test_a_change_changes_the_tag(client: AsyncClient, db: AsyncSession):
-    lamp = await add_product(db)
-    tags = [(await client.get(f"/api/products/{lamp.id}")).headers["etag"]]
+async def test_a_change_changes_the_tag(member: AsyncClient, user: User, db: AsyncSession):
+    lamp = await add_product(db, owner_id=user.id)
+    tags = [(await member.get(f"/api/products/{lamp.id}")).headers["etag"]]
     for stock in (1, 2):
-        changed = await client.patch(f"/api/products/{lamp.id}", json={"stock": stock})
+        changed = await member.patch(f"/api/products/{lamp.id}", json={"stock": stock})
         tags.append(changed.headers["etag"])
-        assert (await client.get(f"/api/products/{lamp.id}")).headers["etag"] == tags[-1]
+        assert (await member.get(f"/api/products/{lamp.id}")).headers["etag"] == tags[-1]
     assert len(set(tags)) == 3
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-async def test_jobs_9_a_lost_update_is_412(client: AsyncClient, db: AsyncSession, method: str):
-    lamp = await add_product(db)
+async def test_jobs_9_a_lost_update_is_412(member: AsyncClient, user: User, db: AsyncSession, method: str):
+    lamp = await add_product(db, owner_id=user.id)
     url = f"/api/products/{lamp.id}"
-    tag = (await client.get(url)).headers["etag"]
+    tag = (await member.get(url)).headers["etag"]
     mine = {"if-match": tag, "if-none-match": "*"}
-    assert (await client.patch(url, json={"stock": 1}, headers=mine)).status_code == 200
+    assert (await member.patch(url, json={"stock": 1}, headers=mine)).status_code == 200
     body = {"stock": 2} if method == "PATCH" else None
     for header in (tag, "", f"W/{tag}", '"other"'):
-        late = await client.request(method, url, json=body, headers={"if-match": header})
+        late = await member.request(method, url, json=body, headers={"if-match": header})
         assert (late.status_code, late.json()["detail"]) == (
             412,
             "It has changed since you read it. Read it again.",
         )
-    assert (await client.get(url)).json()["stock"] == 1
-    assert (await client.request(method, url, json=body, headers={"if-match": "*"})).is_success
+    assert (await member.get(url)).json()["stock"] == 1
+    assert (await member.request(method, url, json=body, headers={"if-match": "*"})).is_success
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-async def test_a_condition_on_nothing_is_404(client: AsyncClient, method: str):
+async def test_a_condition_on_nothing_is_404(member: AsyncClient, method: str):
     body = {"stock": 2} if method == "PATCH" else None
-    got = await client.request(method, "/api/products/9999999", json=body, headers={"if-match": "*"})
+    got = await member.request(method, "/api/products/9999999", json=body, headers={"if-match": "*"})
     assert got.status_code == 404
