@@ -81,8 +81,8 @@ class Settings(BaseSettings):
     """Comma-separated Fernet keys, the newest first: it encrypts, all decrypt."""
     providers: dict[str, Provider] = {}
     """Sign-in elsewhere, as JSON, or one variable each: `PROVIDERS__GOOGLE__CLIENT_ID=…`."""
-    local_provider: bool = False
-    """Offer a provider without passwords, for development; `dev` turns it on, production refuses it."""
+    local_provider: HttpUrl = ""
+    """A provider without passwords, for development; `dev` starts one, production refuses it."""
     body_seconds: Annotated[float, Field(gt=0, le=600)] = 30
     """A request's body that is not here after this long is answered 408."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -105,6 +105,12 @@ class Settings(BaseSettings):
     def origin(self) -> str:
         """Scheme, host and port of our own pages, as browsers write them."""
         return self.public_url or f"http://localhost:{self.port}"
+
+    @property
+    def all_providers(self) -> dict[str, Provider]:
+        """The configured ones, and the local one of `dev`."""
+        local = Provider(client_id="local", issuer=self.local_provider, label="Local (development only)")
+        return self.providers | ({"local": local} if self.local_provider else {})
 
     @property
     def signing_keyring(self) -> list[str]:

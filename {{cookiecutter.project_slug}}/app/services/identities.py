@@ -5,9 +5,8 @@ signed in to the account, and confirms it at the provider. A new account is made
 that the provider says it has verified.
 """
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects.postgresql import insert
@@ -18,14 +17,14 @@ from app.core.cookies import Browser
 from app.core.devices import Device
 from app.core.errors import Conflict, Forbidden, NotFound
 from app.core.identity.providers import refused
-from app.core.secrets import cipher, digest, key_id
+from app.core.secrets import digest
 from app.core.work import Work
 from app.models.identities import LinkedIdentity as Row
 from app.models.sessions import Session
 from app.models.users import Password, User
 from app.schemas.identities import Identity, IdentityList, ProviderInfo, ProviderList
 from app.schemas.notices import Notice
-from app.services import events, flows, notices, sessions, users
+from app.services import events, flows, notices, sessions, stored_tokens, users
 from app.services.sessions import SignedIn
 from app.services.sign_in import Started, begin
 
@@ -101,10 +100,14 @@ async def _link(
 async def _add(
     db: AsyncSession, work: Work, provider: str, found: "Person", user_id: int, email: str
 ) -> None:
-    values = {"provider": provider, "issuer": found.issuer, "subject": found.subject, "email": found.email}
+    values: dict[str, Any] = {
+        "provider": provider,
+        "issuer": found.issuer,
+        "subject": found.subject,
+        "email": found.email,
+    }
     if work.providers.setting(provider).keep_tokens and found.tokens:
-        values["tokens"] = cipher(work.settings).encrypt(json.dumps(found.tokens).encode())
-        values["tokens_key"] = key_id(work.settings.encryption_keyring[0])
+        values |= stored_tokens.seal(work.settings, found.tokens)
     await db.execute(insert(Row).values(user_id=user_id, **values))
     await events.record(db, "identity.linked", work.client, user_id, provider=provider)
     await notices.tell(db, Notice(kind="identity_linked", email=email, facts={"provider": provider}))
@@ -133,7 +136,7 @@ async def unlink(db: AsyncSession, user: SignedIn, client: Client, id: int) -> N
 
 def offered(work: Work) -> ProviderList:
     """The providers of the settings."""
-    known = work.settings.providers
+    known = work.settings.all_providers
     return ProviderList(
         items=[
             ProviderInfo(name=name, label=one.label or name.title(), url=f"/api/auth/login/{name}")

@@ -30,9 +30,10 @@ class Providers:
 
     def setting(self, name: str) -> Provider:
         """What is configured, or NotFound."""
-        if name not in self.settings.providers:
+        known = self.settings.all_providers
+        if name not in known:
             raise NotFound("There is no such provider.")
-        return self.settings.providers[name]
+        return known[name]
 
     def redirect_uri(self, name: str) -> str:
         """Where the provider sends people back to: its own path, on the configured origin."""
