@@ -109,8 +109,11 @@ class Settings(BaseSettings):
     @property
     def all_providers(self) -> dict[str, Provider]:
         """The configured ones, and the local one of `dev`."""
-        local = Provider(client_id="local", issuer=self.local_provider, label="Local (development only)")
-        return self.providers | ({"local": local} if self.local_provider else {})
+        if not self.local_provider:
+            return self.providers
+        label, secret = "Local (development only)", SecretStr("local")
+        local = Provider(client_id="local", client_secret=secret, issuer=self.local_provider, label=label)
+        return self.providers | {"local": local}
 
     @property
     def signing_keyring(self) -> list[str]:

@@ -68,6 +68,8 @@ def _app(name: str, setting: Provider) -> "StrictApp | GitHubApp":
         return GitHubApp(framework, name, client_kwargs=client_options("read:user user:email"), **who, **URLS)
     issuer = setting.issuer or ISSUERS.get(name, "")
     options = client_options("openid email profile")
+    if not who["client_secret"]:
+        options["token_endpoint_auth_method"] = "none"
     return StrictApp(framework, name, issuer=issuer, client_kwargs=options, **who)
 
 
