@@ -85,7 +85,8 @@ async def _maybe_user(connection: HTTPConnection) -> SignedIn | None:
     if token is None:
         return None
     # Not in `Db`: a stream, or a handler that waits, would hold the connection until its end.
-    async with connection.app.state.sessions.begin() as db:
+    state = connection.app.state
+    async with getattr(state, "lookups", state.sessions).begin() as db:
         return await sessions.find(db, token)
 
 

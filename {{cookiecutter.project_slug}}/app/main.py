@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from app.core import cache, upstream
 from app.core.application import Application
-from app.core.db import create_engine, create_sessions
+from app.core.db import create_engine, create_lookups, create_sessions
 from app.core.docs import add_docs
 from app.core.edge import add_edge
 from app.core.logging import configure_logging
@@ -25,6 +25,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Hold the process's connections. Nothing is connected before the first request needs it."""
     engine = create_engine(app.state.settings.database_url, app.state.settings.database_pool_size)
     app.state.sessions = create_sessions(engine)
+    app.state.lookups = create_lookups(engine)
     # What is loaded now stays: no request shall wait for a collection that walks it (0.1 s).
     gc.freeze()
     async with cache.connected(app.state.settings.redis_url), upstream.opened():

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.core.client import Client
 from app.core.errors import NotFound
@@ -65,7 +65,7 @@ _FIND = (
 )
 
 
-async def find(db: AsyncSession, token: str) -> SignedIn | None:
+async def find(db: AsyncSession | AsyncConnection, token: str) -> SignedIn | None:
     """Whose session this is, in one query; once a minute another one notes that it was used."""
     row = (await db.execute(_FIND, {"hash": digest(token)})).one_or_none()
     if row is None:

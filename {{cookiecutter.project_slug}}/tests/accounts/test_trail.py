@@ -22,7 +22,6 @@ from app.settings import Settings
 from app.unsafe import DEVELOPMENT_KEY, unsafe
 from tests.factories import PASSWORD, add_user, signed_in
 
-
 CHANGES = ["UPDATE events SET kind = 'x'", "DELETE FROM events", "TRUNCATE events"]
 
 
