@@ -3,6 +3,7 @@
 import secrets
 from typing import Any
 
+import httpx2
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core import cookies
@@ -38,9 +39,9 @@ async def add_user(db: AsyncSession, *, password: str | None = None, **fields: A
     return user
 
 
-async def signed_in(db: AsyncSession, user: User, **options: Any) -> dict[str, str]:
+async def signed_in(db: AsyncSession, user: User) -> httpx2.Cookies:
     """The cookies of a browser in which this user is signed in."""
     client = Client("10.0.0.1", "Firefox", None)
-    token = await sessions.start(db, user.id, client, **{"methods": ["pwd"]} | options)
+    token = await sessions.start(db, user.id, client, methods=["pwd"])
     await db.commit()
-    return {cookies.SESSION: token}
+    return httpx2.Cookies({cookies.SESSION: token})

@@ -2,7 +2,7 @@
 
 providers  from settings to providers: Google, GitHub, Microsoft, any OpenID Connect issuer
 strict     OpenID Connect, with every check of Core §3.1.3.7, Discovery §4.3 and RFC 9207
-github     OAuth 2, which says nothing about who somebody is: asked for at GitHub's API
+oauth2     GitHub: OAuth 2, which says nothing about who somebody is: asked for at GitHub's API
 person     what we believe of a provider's word
 transport  requests that end: bounded in time and size, no redirects
 """

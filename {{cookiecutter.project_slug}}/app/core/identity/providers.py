@@ -12,7 +12,7 @@ from app.setting_types import Provider
 from app.settings import Settings
 
 if TYPE_CHECKING:
-    from app.core.identity.github import GitHubApp
+    from app.core.identity.oauth2 import GitHubApp
     from app.core.identity.person import Person
     from app.core.identity.strict import StrictApp
 
@@ -58,7 +58,7 @@ class Providers:
 def _app(name: str, setting: Provider) -> "StrictApp | GitHubApp":
     from authlib.integrations.starlette_client import StarletteIntegration
 
-    from app.core.identity.github import URLS, GitHubApp
+    from app.core.identity.oauth2 import URLS, GitHubApp
     from app.core.identity.strict import StrictApp
     from app.core.identity.transport import client_options
 
@@ -69,7 +69,7 @@ def _app(name: str, setting: Provider) -> "StrictApp | GitHubApp":
     issuer = setting.issuer or ISSUERS.get(name, "")
     options = client_options("openid email profile")
     if not who["client_secret"]:
-        options["token_endpoint_auth_method"] = "none"
+        options |= {"token_endpoint_auth_method": "none"}
     return StrictApp(framework, name, issuer=issuer, client_kwargs=options, **who)
 
 
