@@ -345,6 +345,7 @@ async def test_two_tabs_work(client, acme):
 
 
 async def test_open_sign_ins_are_few_and_short(client, db, acme):
+    url = ""
     for _ in range(flows.MOST + 2):
         url = await depart(client)
     assert (await counts(db))[3] == flows.MOST
