@@ -55,6 +55,7 @@ def create_engine(url: str, pool_size: int = 10, *, pre_ping: bool = False) -> A
         pool_size=pool_size,
         max_overflow=5,
         pool_timeout=2,
+        pool_pre_ping=pre_ping,
         hide_parameters=True,  # values have no place in logs
     )
 

@@ -163,14 +163,20 @@ async def test_LOGIN_6_AVAIL_8_without_the_server_limits_hold_in_the_process(
 async def test_LOGIN_6_a_silent_server_costs_a_moment_once(free_port):
     async def swallow(reader, writer):
         await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        hung_up.set()
 
+    hung_up = asyncio.Event()
     server = await asyncio.start_server(swallow, "127.0.0.1", free_port)
     throttle = Throttle(f"redis://127.0.0.1:{free_port}/0")
     started = time.perf_counter()
     assert [await throttle.allows(Limit("x", 2, 60), "k") for _ in range(3)] == [True, True, False]
     assert time.perf_counter() - started < 3
     await throttle.close()
+    await asyncio.wait_for(hung_up.wait(), 5)
     server.close()
+    await server.wait_closed()
 
 
 async def test_LOGIN_7_a_flood_of_hashes_is_bounded(client):
