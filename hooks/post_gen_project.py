@@ -18,7 +18,7 @@ EXAMPLE_PATHS = ("migrations/versions/*_example.py", "tests/factories.py")
 
 # What running the project in the template's own checkout leaves there, and a generated project must not inherit.
 LEFTOVERS = (
-    *(".venv", ".uv", ".dev", ".env", "uv.lock"),
+    *(".venv", ".uv", ".dev", ".env", ".env.production", "uv.lock"),
     *(".hypothesis", ".import_linter_cache", ".pytest_cache", ".ruff_cache"),
 )
 
