@@ -9,6 +9,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "main": {"api", "pages", "deps", "services", "models", "schemas", "core", "settings"},
     "seed": {"models", "core", "settings"},
+    "rotate_keys": {"services", "core", "settings"},
     "probe": set(),
     "relay": {"jobs", "core", "settings"},
     "worker": {"jobs", "core", "settings"},
@@ -16,12 +17,14 @@ LAYERS = {
     "pages": {"deps", "schemas", "services", "jobs", "core"},
     "deps": {"services", "models", "core", "settings"},
     "jobs": {"services", "schemas", "core", "settings"},
-    "services": {"models", "schemas", "upstreams", "core"},
+    "services": {"models", "schemas", "upstreams", "core", "settings"},
     "schemas": {"core"},
     "models": {"core"},
     "upstreams": {"core", "settings"},
-    "core": {"settings"},
-    "settings": set(),
+    "core": {"setting_types", "settings"},
+    "settings": {"setting_types", "unsafe"},
+    "setting_types": {"unsafe"},
+    "unsafe": set(),
 }
 """Layer of `app` → the layers that it may import besides itself. Route files import no route files."""
 ROUTES = {"api", "pages"}
