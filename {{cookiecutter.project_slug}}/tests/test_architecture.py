@@ -10,6 +10,7 @@ LAYERS = {
     "main": {"api", "pages", "deps", "services", "models", "schemas", "core", "settings"},
     "seed": {"models", "core", "settings"},
     "rotate_keys": {"services", "core", "settings"},
+    "probe": set(),
     "relay": {"jobs", "core", "settings"},
     "worker": {"jobs", "core", "settings"},
     "api": {"deps", "schemas", "services", "jobs", "core"},
