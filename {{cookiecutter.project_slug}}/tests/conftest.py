@@ -18,7 +18,9 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker
 from starlette.types import Receive, Scope, Send
 
-os.environ["ENVIRONMENT"] = "test"  # before the application is imported
+# Before the application is imported. Nothing listens there: no test speaks with the internet.
+os.environ |= dict.fromkeys(("WEATHER_URL", "GEOCODING_URL", "GITHUB_URL"), "http://127.0.0.1:1")
+os.environ["ENVIRONMENT"] = "test"
 
 from app.core.cache.store import Store, connected
 from app.core.db import Sessions, create_engine

@@ -9,5 +9,5 @@ config = RouteConfig(public=True)
 
 
 async def get(db: Db) -> Readiness:
-    """Ask the database and the cache; 503 without the database, degraded without the cache."""
+    """Ask what we need: 503 without the database, degraded without the cache or a foreign API."""
     return await health.check(db)

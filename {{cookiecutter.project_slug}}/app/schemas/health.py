@@ -17,3 +17,5 @@ class Readiness(Output):
     status: Literal["ok", "degraded"]
     database: Literal["ok"] = "ok"
     cache: Literal["ok", "unavailable"]
+    upstreams: dict[str, Literal["ok", "unavailable"]]
+    """Foreign APIs, by what the last calls to them showed; none is asked."""

@@ -3,6 +3,7 @@
 from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.conditional import Check
 from app.core.errors import NotFound
 from app.core.paging import Page, paginate
 from app.models.products import Product as Row
@@ -34,12 +35,20 @@ async def create(db: AsyncSession, new: ProductCreate) -> Product:
     return Product.model_validate(row)
 
 
-async def change(db: AsyncSession, id: int, changes: ProductChange) -> Product:
-    """Change the named fields, or NotFound."""
+async def _check(db: AsyncSession, id: int, check: Check | None) -> None:
+    """Lock the row and look at it first, if there is a condition."""
+    if check:
+        check(_found(await db.get(Row, id, with_for_update=True), id))
+
+
+async def change(db: AsyncSession, id: int, changes: ProductChange, check: Check | None = None) -> Product:
+    """Change the named fields, or NotFound; PreconditionFailed when the product does not pass the check."""
+    await _check(db, id, check)
     values = changes.model_dump(exclude_unset=True)
     return _found(await db.scalar(update(Row).where(Row.id == id).values(**values).returning(Row)), id)
 
 
-async def remove(db: AsyncSession, id: int) -> None:
-    """Delete the product, or NotFound; Conflict when it was ever ordered."""
+async def remove(db: AsyncSession, id: int, check: Check | None = None) -> None:
+    """Delete the product, or NotFound; Conflict when it was ever ordered; PreconditionFailed as above."""
+    await _check(db, id, check)
     _found(await db.scalar(delete(Row).where(Row.id == id).returning(Row)), id)

@@ -129,3 +129,56 @@ async def test_list_by_category(client: AsyncClient, db: AsyncSession):
 async def test_an_empty_list_has_one_page(client: AsyncClient):
     answer = await client.get("/api/products")
     assert answer.json() == {"items": [], "page": 1, "per_page": 20, "total": 0}
+
+
+async def test_what_the_caller_has_is_304(client: AsyncClient, db: AsyncSession, queries):
+    lamp = await add_product(db)
+    read = await client.get(f"/api/products/{lamp.id}")
+    tag = read.headers["etag"]
+    assert tag[0] == tag[-1] == '"'
+    assert read.headers["cache-control"] == "private, no-cache"
+    assert read.headers["vary"] == "Authorization, Cookie"
+    for header in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        with queries() as sent:
+            again = await client.get(f"/api/products/{lamp.id}", headers={"if-none-match": header})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        assert "content-type" not in again.headers
+        assert len(sent) == 1
+    for header in ('"other"', tag.strip('"'), "", f"{tag[:-2]}"):
+        again = await client.get(f"/api/products/{lamp.id}", headers={"if-none-match": header})
+        assert again.status_code == 200
+
+
+async def test_a_change_changes_the_tag(client: AsyncClient, db: AsyncSession):
+    lamp = await add_product(db)
+    tags = [(await client.get(f"/api/products/{lamp.id}")).headers["etag"]]
+    for stock in (1, 2):
+        changed = await client.patch(f"/api/products/{lamp.id}", json={"stock": stock})
+        tags.append(changed.headers["etag"])
+        assert (await client.get(f"/api/products/{lamp.id}")).headers["etag"] == tags[-1]
+    assert len(set(tags)) == 3
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+async def test_jobs_9_a_lost_update_is_412(client: AsyncClient, db: AsyncSession, method: str):
+    lamp = await add_product(db)
+    url = f"/api/products/{lamp.id}"
+    tag = (await client.get(url)).headers["etag"]
+    mine = {"if-match": tag, "if-none-match": "*"}
+    assert (await client.patch(url, json={"stock": 1}, headers=mine)).status_code == 200
+    body = {"stock": 2} if method == "PATCH" else None
+    for header in (tag, "", f"W/{tag}", '"other"'):
+        late = await client.request(method, url, json=body, headers={"if-match": header})
+        assert (late.status_code, late.json()["detail"]) == (
+            412,
+            "It has changed since you read it. Read it again.",
+        )
+    assert (await client.get(url)).json()["stock"] == 1
+    assert (await client.request(method, url, json=body, headers={"if-match": "*"})).is_success
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+async def test_a_condition_on_nothing_is_404(client: AsyncClient, method: str):
+    body = {"stock": 2} if method == "PATCH" else None
+    got = await client.request(method, "/api/products/9999999", json=body, headers={"if-match": "*"})
+    assert got.status_code == 404

@@ -188,8 +188,8 @@ async def duplicate_messages(stage: Stage, plant: Plant, chance: random.Random) 
     broker = Broker(plant.as_settings())
     for _ in range(3):
         async with plant.sessions() as db:
-            ids = [str(row) for row in await db.scalars(text("SELECT id FROM jobs"))]
-        await asyncio.to_thread(lambda ids=ids: [broker.publish(job, "default", 60) for job in ids])
+            jobs = [(row, 60.0) for row in await db.scalars(text("SELECT id FROM jobs"))]
+        await asyncio.to_thread(lambda jobs=jobs: list(broker.publish("default", jobs)))
         await asyncio.sleep(0.3)
 
 

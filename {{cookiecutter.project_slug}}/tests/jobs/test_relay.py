@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -28,9 +28,10 @@ class Notebook(Broker):
         super().__init__(settings)
         self.published: list[UUID] = []
 
-    def publish(self, id: str, queue: str, time_limit: float) -> None:  # noqa: A002
-        super().publish(id, queue, time_limit)
-        self.published.append(UUID(id))
+    def publish(self, queue: str, jobs: Iterable[tuple[UUID, float]]) -> Iterator[UUID]:
+        for job in super().publish(queue, jobs):
+            self.published.append(job)
+            yield job
 
 
 @pytest.fixture

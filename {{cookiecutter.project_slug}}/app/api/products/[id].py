@@ -1,6 +1,7 @@
 """/api/products/7: one product."""
 
-from app.core.errors import Conflict, NotFound
+from app.core.conditional import Conditional
+from app.core.errors import Conflict, NotFound, PreconditionFailed
 from app.core.problems import problems
 from app.core.types import Id
 from app.deps import Db
@@ -11,17 +12,19 @@ from filerouter import RouteConfig, operation
 config = RouteConfig(public=True, responses=problems(NotFound))
 
 
-async def get(id: Id, db: Db) -> Product:
+@operation(responses={304: {"description": "Not Modified: the caller has it already"}})
+async def get(id: Id, db: Db, http: Conditional) -> Product:
     """Read a product."""
-    return await products.find(db, id)
+    return http.answer(await products.find(db, id))
 
 
-async def patch(id: Id, changes: ProductChange, db: Db) -> Product:
-    """Change the named fields of a product."""
-    return await products.change(db, id, changes)
+@operation(responses=problems(PreconditionFailed))
+async def patch(id: Id, changes: ProductChange, db: Db, http: Conditional) -> Product:
+    """Change the named fields of a product; with `If-Match`, only what the caller has read."""
+    return http.answer(await products.change(db, id, changes, http.check))
 
 
-@operation(status_code=204, responses=problems(Conflict))
-async def delete(id: Id, db: Db) -> None:
-    """Delete a product that was never ordered."""
-    await products.remove(db, id)
+@operation(status_code=204, responses=problems(Conflict, PreconditionFailed))
+async def delete(id: Id, db: Db, http: Conditional) -> None:
+    """Delete a product that was never ordered; with `If-Match`, only what the caller has read."""
+    await products.remove(db, id, http.check)

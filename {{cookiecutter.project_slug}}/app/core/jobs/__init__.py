@@ -4,7 +4,7 @@ kinds      what can be done: job classes and handlers
 enqueue    writes a row in the caller's transaction
 tables     the truth
 states     every move of a job, each one statement
-relay      brings what is due to the broker, and what was lost back
+relay      brings what is due to the broker, and what was lost back; asks `due`
 schedules  cron lines that become rows
 broker     Celery, which carries ids
 perform    a worker's side: claim, run, settle; `lease` keeps the right to do so, `run` is the handler's view

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -26,7 +27,7 @@ class Exchange:
     def __init__(self, name: str, limits: Limits) -> None:
         self.name, self.limits = name, limits
         self.breaker, self.budget = Breaker(), Budget()
-        self._line: Line | None = None
+        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, Line] = WeakKeyDictionary()
 
     @asynccontextmanager
     async def in_time(self) -> AsyncIterator[float]:
@@ -61,9 +62,8 @@ class Exchange:
         raise AssertionError("the last attempt returns or raises")
 
     async def close(self) -> None:
-        """End the connections."""
-        line, self._line = self._line, None
-        if line and line.loop is asyncio.get_running_loop():
+        """End the connections of this event loop."""
+        if line := self._lines.pop(asyncio.get_running_loop(), None):
             await line.transport.aclose()
 
     async def _attempt(self, method: str, url: str, headers: Mapping[str, str], content: bytes) -> Reply:
@@ -77,7 +77,7 @@ class Exchange:
             request = httpx2.Request(
                 method, url, headers=headers, content=content or None, extensions={"timeout": times}
             )
-            reply = await self._lined().send(request)
+            reply = await self.line().send(request)
         except (Full, httpx2.PoolTimeout):
             self.breaker.abandoned()
             raise UpstreamBusy(self.name) from None
@@ -100,10 +100,12 @@ class Exchange:
             self.breaker.succeeded()
         return reply
 
-    def _lined(self) -> Line:
-        if self._line is None or self._line.loop is not asyncio.get_running_loop():
-            self._line = Line(self.limits)
-        return self._line
+    def line(self) -> Line:
+        """The connections of this event loop: they cannot move to another."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._lines:
+            self._lines[loop] = Line(self.limits)
+        return self._lines[loop]
 
     def _wait(self, method: str, response: "httpx2.Response", attempt: int) -> float | None:
         """Seconds until this answer is worth another try, None if it is not."""

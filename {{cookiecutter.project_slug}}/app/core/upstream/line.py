@@ -18,14 +18,13 @@ class Full(Exception):
 
 
 class Line:
-    """For one event loop: connections cannot move to another."""
+    """For one event loop."""
 
     def __init__(self, limits: Limits) -> None:
         # Costs 0.2 s to import, and no answer waits for it before the first call.
         import httpx2
 
         self.limits = limits
-        self.loop = asyncio.get_running_loop()
         self.places = asyncio.Semaphore(limits.concurrency)
         self.transport = httpx2.AsyncHTTPTransport(
             limits=httpx2.Limits(
