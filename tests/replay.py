@@ -2,9 +2,10 @@
 
     ```python title="app/api/ping.py"                   is saved under that name
     ```python title="app/settings.py, above log_level"  goes in front of the line that begins so
-    ```console                                          each line behind `$ ` is run; what it prints must be what follows
+    ```console                                          each line behind `$ ` is run, and prints what follows it
     ```console title="Leave it running"                 the same, but the next step comes when all that is shown is
-                                                        printed, and the program ends with the chapter
+                                                        printed; the program ends with the chapter, `dev` with the last
+    <!-- stop -->                                       everything that was left running is stopped
 
 In what is shown, `…` stands for any part of a line, and a line of `…` alone for any lines. A command that shows
 nothing must succeed. Ports are replaced by free ones, so that several replays can run on one machine.
@@ -17,16 +18,16 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-BLOCK = re.compile(r"^( *)```(\w+)(?: +title=\"([^\"]+)\")?[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w+)(?: +title=\"([^\"]+)\")?[^\n]*\n(.*?)^```$|^<!-- (stop) -->$", re.MULTILINE | re.DOTALL)
+DEV = "uv run dev"
 PORTS = ("8000", "9000", "9001")
 SECONDS = 120
 
 
-class Differs(AssertionError):
+class Differs(AssertionError):  # noqa: N818
     """The chapter shows something else than what happens."""
 
 
@@ -48,11 +49,8 @@ class Step:
 
 def steps(chapter: str) -> list[Step]:
     """The blocks that do something; others are only read."""
-    found = []
-    for indent, language, title, text in BLOCK.findall(chapter):
-        if language == "console" or title:
-            found.append(Step(language, title, re.sub(f"^{indent}", "", text, flags=re.MULTILINE)))
-    return found
+    found = [Step(language or stop, title, text) for language, title, text, stop in BLOCK.findall(chapter)]
+    return [step for step in found if step.title or step.language in ("console", "stop")]
 
 
 def shown(text: str) -> re.Pattern[str]:
@@ -117,24 +115,32 @@ class Replay:
     folder: Path
     environment: dict[str, str]
     logs: Path
-    running: list[Running] = field(default_factory=list)
+    running: dict[str, Running] = field(default_factory=dict)
     ports: dict[str, str] = field(default_factory=lambda: {port: free_port() for port in PORTS})
     changed: int | None = None
     """How much `dev` had printed when a file was saved that makes it restart."""
 
     def chapter(self, text: str) -> None:
-        """Do all of its steps, then stop what it left running."""
+        """Do all of its steps, then stop what it left running; a reader would leave `dev` alone."""
         text = re.sub(r"\b(" + "|".join(PORTS) + r")\b", lambda match: self.ports[match[0]], text)
-        with ExitStack() as stack:
+        try:
             for step in steps(text):
-                if step.language != "console":
+                if step.language == "stop":
+                    self.stop()
+                elif step.language != "console":
                     self.save(step)
                 elif step.title:
-                    stack.callback(self.leave(step).stop)
+                    self.leave(step)
                 else:
                     for command, expected in step.commands():
                         self.run(command, expected)
-        self.running.clear()
+        finally:
+            self.stop(but=DEV)
+
+    def stop(self, but: str = "") -> None:
+        """Stop what was left running, the latest first."""
+        for command in [command for command in reversed(self.running) if command != but]:
+            self.running.pop(command).stop()
 
     def save(self, step: Step) -> None:
         """Write a file, or a part of one."""
@@ -144,15 +150,16 @@ class Replay:
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
             (at,) = [number for number, line in enumerate(lines) if line.lstrip().startswith(place)]
             text = "".join([*lines[:at], text, *lines[at:]])
-        if self.running and self.changed is None and name.startswith("app/") and not name.startswith("app/api/"):
-            self.changed = len(self.running[0].output)
+        reloads = name.startswith("app/") and not name.startswith("app/api/")
+        if DEV in self.running and self.changed is None and reloads:
+            self.changed = len(self.running[DEV].output)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
     def settle(self) -> None:
         """Give `dev` the time that a person needs to go to the other window."""
         if self.changed is not None:
-            self.running[0].settle(self.changed)
+            self.running[DEV].settle(self.changed)
             self.changed = None
 
     def run(self, command: str, expected: str) -> None:
@@ -177,10 +184,14 @@ class Replay:
         if not expected.strip() and done.returncode:
             raise Differs(f"$ {command}--- ends with {done.returncode}:\n{output}")
 
-    def leave(self, step: Step) -> Running:
-        """Start it and wait for what it shows first."""
+    def leave(self, step: Step) -> None:
+        """Start it, unless it still runs, and wait for what it shows first."""
         ((command, expected),) = step.commands()
-        log = self.logs / f"{time.monotonic_ns()}.log"
+        command = command.strip()
+        if command in self.running:
+            self.settle()
+            return
+        log = self.logs / f"{len(list(self.logs.iterdir()))}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 ["bash", "-c", f"exec {command}"],
@@ -191,11 +202,5 @@ class Replay:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        running = Running(process, log)
-        try:
-            running.wait(shown(expected))
-        except BaseException:
-            running.stop()
-            raise
-        self.running.append(running)
-        return running
+        self.running[command] = Running(process, log)
+        self.running[command].wait(shown(expected))
