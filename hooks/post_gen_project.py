@@ -13,7 +13,7 @@ ANSWERS = r"""{{ cookiecutter | tojson }}"""
 PLACEHOLDER = b'name = "saas-starter"'
 
 # A noun has one name in every layer, so the example is everything in app/ and tests/ that is called by one of these.
-EXAMPLE_NOUNS = {"catalog", "contact", "exports", "files", "orders", "posts", "products", "seed", "users"}
+EXAMPLE_NOUNS = {"catalog", "contact", "exports", "files", "github", "orders", "posts", "products", "seed", "users", "weather"}
 EXAMPLE_PATHS = ("migrations/versions/*_example.py", "tests/factories.py")
 
 # What running the project in the template's own checkout leaves there, and a generated project must not inherit.

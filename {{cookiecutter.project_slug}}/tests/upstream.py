@@ -145,7 +145,7 @@ async def scripted() -> AsyncIterator[Scripted]:
                 work = asyncio.create_task(_until_gone(act, asked, writer, reader))
                 await work
                 await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             script.closed.set()

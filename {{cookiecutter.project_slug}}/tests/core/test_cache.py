@@ -298,7 +298,7 @@ async def test_a_process_that_died_in_a_fill_holds_up_the_others_no_longer_than_
     await reading("oslo")
     (key,) = await store.server.link.run(lambda client: client.keys("cache:reading:*"))
     await store.server.link.run(lambda client: client.delete(key))
-    await store.server.link.run(lambda client: client.set(key + b":lease", "dead", px=300))
+    await store.server.link.run(lambda client: client.set(key + b":lease", "dead", px=300))  # type: ignore[operator]
     started = time.monotonic()
     assert await reading("oslo")
     assert 0.2 < time.monotonic() - started < 2
@@ -354,7 +354,7 @@ async def test_another_schema_is_another_key(store: Store):
         async def thing():
             return kind()
 
-        thing.__wrapped__.__annotations__["return"] = kind
+        vars(thing)["__wrapped__"].__annotations__["return"] = kind
         return thing
 
     class Old(BaseModel):
@@ -418,14 +418,17 @@ def test_windows_in_the_wrong_order_are_refused(options: dict):
         cached("wrong", **options)
 
 
+NOWHERE = entry.Keys("", "", ())
+
+
 def test_copies_are_bounded_in_bytes_and_in_number(monkeypatch: pytest.MonkeyPatch):
     copies = local.Local(most_bytes=1000)
     for number in range(100):
-        copies.put(number, local.Copy(entry.Entry(0, (), b"x" * 100), None, (), shared=True))
+        copies.put(number, local.Copy(entry.Entry(0, (), b"x" * 100), None, NOWHERE, (), shared=True))
     assert list(copies.copies) == list(range(90, 100))
     assert copies.bytes == 1000
     monkeypatch.setattr(local, "MOST_COPIES", 5)
-    copies.put(0, local.Copy(entry.Entry(0, (), b""), None, (), shared=True))
+    copies.put(0, local.Copy(entry.Entry(0, (), b""), None, NOWHERE, (), shared=True))
     assert len(copies.copies) == 5
 
 

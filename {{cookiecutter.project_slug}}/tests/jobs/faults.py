@@ -72,17 +72,20 @@ class Report:
     effects: int = 0
     lost: int = 0
     recovery: float = 0
+    again: float = 0
     seconds: float = 0
     wrong: str = ""
 
     @staticmethod
     def header() -> str:
         names = ("fault", "committed", "succeeded", "dead", "cancelled", "effects", "lost attempts")
-        return "| " + " | ".join([*names, "recovery s", "run s", ""]) + " |\n|" + "---|" * 10
+        return (
+            "| " + " | ".join([*names, "recovery s", "running again s", "run s", ""]) + " |\n|" + "---|" * 11
+        )
 
     def __str__(self) -> str:
         numbers = (self.jobs, self.succeeded, self.dead, self.cancelled, self.effects, self.lost)
-        end = f"{self.recovery:.1f} | {self.seconds:.1f} | {self.wrong or 'ok'}"
+        end = f"{self.recovery:.1f} | {self.again:.1f} | {self.seconds:.1f} | {self.wrong or 'ok'}"
         return f"| {self.fault} | {' | '.join(map(str, numbers))} | {end} |"
 
 
@@ -131,10 +134,11 @@ class Stage:
 Fault = Callable[[Stage, Plant, random.Random], Awaitable[None]]
 
 
-async def kill_pool_child(stage: Stage, plant: Plant, chance: random.Random) -> None:
-    for _ in range(3):
-        chance.choice(chance.choice(stage.workers).children()).kill()
-        await asyncio.sleep(0.5)
+async def kill_pool_children(stage: Stage, plant: Plant, chance: random.Random) -> None:
+    for worker in stage.workers:
+        for child in worker.children():
+            child.kill()
+        await asyncio.sleep(1)
 
 
 async def kill_worker_tree(stage: Stage, plant: Plant, chance: random.Random) -> None:
@@ -203,7 +207,7 @@ async def roll_workers(stage: Stage, plant: Plant, chance: random.Random) -> Non
 
 
 FAULTS: dict[str, tuple[Fault, bool, bool]] = {
-    "kill -9 of pool children": (kill_pool_child, False, False),
+    "kill -9 of pool children": (kill_pool_children, False, False),
     "kill -9 of a worker tree": (kill_worker_tree, False, False),
     "kill -9 of both relays": (kill_relay, False, True),
     "kill -9 of the API after commit": (kill_api_after_commit, False, False),
@@ -272,14 +276,17 @@ async def run(stage: Stage, name: str, count: int, seed: int = 7) -> Report:
 
 
 RECOVERY = """
-SELECT greatest(max(extract(epoch FROM next) - greatest(extract(epoch FROM started_at), :since)), (
-    SELECT min(extract(epoch FROM started_at)) - :since FROM job_attempts
-    WHERE extract(epoch FROM started_at) > :since), 0)::float
-FROM (SELECT started_at, outcome,
+SELECT max(extract(epoch FROM finished_at) - greatest(extract(epoch FROM started_at), :since))::float,
+    greatest(max(extract(epoch FROM next) - greatest(extract(epoch FROM started_at), :since)), (
+        SELECT min(extract(epoch FROM started_at)) - :since FROM job_attempts
+        WHERE extract(epoch FROM started_at) > :since), 0)::float
+FROM (SELECT started_at, finished_at, outcome,
         lead(started_at) OVER (PARTITION BY job_id ORDER BY started_at) AS next FROM job_attempts) attempt
 WHERE outcome = 'lost'
 """
-"""Until the last job that had lost its worker began again, and until any job began at all."""
+"""Until the last job that had lost its worker was first in the queue again, and until it ran (or, when
+none had, until any job began): the latter also waits for a worker that is free.
+"""
 
 
 async def _count(plant: Plant, report: Report, acknowledged: list[UUID], since: float) -> None:
@@ -290,7 +297,8 @@ async def _count(plant: Plant, report: Report, acknowledged: list[UUID], since: 
     report.effects = await plant.count("effects")
     report.lost = await plant.count("job_attempts", "outcome = 'lost'")
     async with plant.sessions() as db:
-        report.recovery = await db.scalar(text(RECOVERY), {"since": since}) or 0
+        found = (await db.execute(text(RECOVERY), {"since": since})).one()
+    report.recovery, report.again = max(found[0] or 0, 0), found[1] or 0
     ids = ", ".join(f"'{job}'" for job in acknowledged)
     once = await plant.count("(SELECT DISTINCT job_id FROM effects) e")
     strange = await plant.count("effects e JOIN jobs j ON j.id = e.job_id", "j.state <> 'succeeded'")

@@ -55,7 +55,7 @@ def cached(
                 return copy.value if copy.shared else function.open(copy)
             joined = flight = store.flights.get(key)
             if flight is None:
-                flight = store.join(key, Lookup(store, function, args, kwargs).answer(key))
+                flight = store.join(key, Lookup(store, function, args, kwargs, copy).answer(key))
             try:
                 copy, outcome = await asyncio.shield(flight)
             except Exception:

@@ -17,6 +17,14 @@ State = Literal["fresh", "stale", "expired", "gone"]
 Marks = tuple[bytes | None, ...]
 
 
+class Keys(NamedTuple):
+    """Where an entry lives: itself, the lease on its fill, two marks for each tag."""
+
+    entry: str
+    lease: str
+    marks: tuple[str, ...]
+
+
 class Windows(NamedTuple):
     """Seconds. `negative` is for NotFound, and for the pause after a failed refresh."""
 

@@ -26,12 +26,17 @@ class Fill:
     """The arguments of one call, and how their value is made."""
 
     def __init__(
-        self, store: Store, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        store: Store,
+        function: Function,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        old: Copy | None = None,
     ) -> None:
         self.store, self.server, self.function, self.windows = store, store.server, function, function.windows
         self.args, self.kwargs = args, kwargs
-        self.tags = function.tags(args, kwargs)
-        self.keys = function.keys(args, kwargs, self.tags)
+        self.tags = old.tags if old else function.tags(args, kwargs)
+        self.keys = old.keys if old else function.keys(args, kwargs, self.tags)
         self.rounds, self.overtaken = 0, False
 
     def judge(self, seen: Seen, old: Copy | None = None) -> tuple[Copy | None, State]:
@@ -127,7 +132,7 @@ class Fill:
     def _copy(self, entry: Entry) -> Copy:
         """Decoded also when we made it ourselves, so that all callers get the same."""
         value = entry.body.decode() if entry.missing else self.function.codec.load(entry.body)
-        return Copy(entry, value, self.tags, self.function.codec.shared and not entry.missing)
+        return Copy(entry, value, self.keys, self.tags, self.function.codec.shared and not entry.missing)
 
     async def _give_back(self, token: str, pause: float) -> None:
         try:

@@ -10,9 +10,9 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from app.core.cache import audience
 from app.core.cache.codec import Codec
-from app.core.cache.entry import Windows
+from app.core.cache.entry import Keys, Windows
 from app.core.cache.local import Copy
-from app.core.cache.server import Keys, mark_keys
+from app.core.cache.server import mark_keys
 from app.core.errors import NotFound
 
 Tags = Callable[..., Iterable[str]] | Iterable[str]

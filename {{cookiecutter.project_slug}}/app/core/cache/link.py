@@ -34,14 +34,14 @@ class Link:
 
     def __init__(self, url: str, on_return: Return) -> None:
         self.url, self.on_return = url.replace("valkey", "redis", 1), on_return
-        self.away = not url
+        self.away, self._told = not url, False
         self._client: Redis | None = None
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._probe: asyncio.Task[None] | None = None
         self._probe_at = 0.0
 
-    async def run(self, command: Callable[["Redis"], Awaitable[T]]) -> T:
-        """The command's result; Away when there is none in time."""
+    async def run(self, command: Callable[["Redis"], Awaitable[T]], *, replies: int = 1) -> T:
+        """The command's result; Away when there is none in time. The client bounds each reply, we several."""
         if self.away:
             self._look_again()
             raise Away
@@ -51,15 +51,18 @@ class Link:
                 raise Away
             started = time.monotonic()
             try:
-                async with asyncio.timeout(OPERATION_SECONDS):
+                if replies == 1:
                     result = await command(client)
+                else:
+                    async with asyncio.timeout(OPERATION_SECONDS):
+                        result = await command(client)
             except Exception as error:
                 if not _is_outage(error):
                     raise
                 self._turn_away(type(error).__name__)
                 raise Away from error
             if time.monotonic() - started > SLOW_SECONDS:
-                self._turn_away("slow")
+                self._doubt()
             return result
 
     async def close(self) -> None:
@@ -88,9 +91,14 @@ class Link:
         return self._client
 
     def _turn_away(self, why: str) -> None:
-        if not self.away:
+        if not self._told:
             log.warning("cache server away", why=why)
-        self.away, self._probe_at = True, time.monotonic() + PROBE_SECONDS
+        self.away, self._told, self._probe_at = True, True, time.monotonic() + PROBE_SECONDS
+
+    def _doubt(self) -> None:
+        """Was it the server, or are we busy ourselves? Ask at once; meanwhile nobody waits for it."""
+        self.away, self._probe_at = True, 0.0
+        self._look_again()
 
     def _look_again(self) -> None:
         busy = self._probe and not self._probe.done()
@@ -105,14 +113,16 @@ class Link:
                 started = time.monotonic()
                 await client.ping()  # type: ignore[misc]
                 if time.monotonic() - started > SLOW_SECONDS:
-                    return
+                    raise TimeoutError
                 await self.on_return(client)
         except Exception as error:
             if not _is_outage(error):
                 raise
-            return
-        self.away = False
-        log.info("cache server back")
+            self._turn_away(type(error).__name__)
+        else:
+            if self._told:
+                log.info("cache server back")
+            self.away = self._told = False
 
 
 def _is_outage(error: Exception) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from app.core.cache.entry import Entry
+from app.core.cache.entry import Entry, Keys
 
 MOST_BYTES = 32 * 1024 * 1024
 MOST_COPIES = 10_000
@@ -17,6 +17,7 @@ class Copy:
 
     entry: Entry
     value: Any
+    keys: Keys
     tags: tuple[str, ...]
     shared: bool
     """Whether all callers may get the one value."""
@@ -37,7 +38,7 @@ class Local:
         self.most_bytes, self.bytes = most_bytes, 0
 
     def put(self, key: Hashable, copy: Copy) -> None:
-        """Keep it, and let go of what was not looked up for longest. A hit moves nothing: it is to be cheap."""
+        """Keep it, and let go of what was not looked up for longest; a hit moves nothing, to be cheap."""
         self.drop(key)
         self.copies[key] = copy
         self.bytes += len(copy.entry.body)

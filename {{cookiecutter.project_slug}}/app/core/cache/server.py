@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from app.core.cache.entry import Marks
+from app.core.cache.entry import Keys, Marks
 from app.core.cache.link import Away, Link
 
 if TYPE_CHECKING:
@@ -32,14 +32,6 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[2] == '0' then return redis.call('DEL', KEYS[1]) end
 return redis.call('SET', KEYS[1], 'failed', 'PX', ARGV[2])
 """
-
-
-class Keys(NamedTuple):
-    """Where an entry lives: itself, the lease on its fill, two marks for each tag."""
-
-    entry: str
-    lease: str
-    marks: tuple[str, ...]
 
 
 class Seen(NamedTuple):
@@ -78,7 +70,7 @@ class Server:
                 pipe.mget(keys.entry, keys.lease, *keys.marks)
                 return await pipe.execute()
 
-        taken, *_, found = await self.link.run(command)
+        taken, *_, found = await self.link.run(command, replies=2)
         return bool(taken), _seen(found)
 
     async def store(self, keys: Keys, token: str, raw: bytes, seconds: float) -> Marks:
@@ -96,7 +88,7 @@ class Server:
     async def mark(self, names: Iterable[str]) -> None:
         """Change these marks; when the server is away, before it is used again."""
         self.pending.update((name, secrets.token_hex(8)) for name in names)
-        await self.link.run(self._flush)
+        await self.link.run(self._flush, replies=2)
 
     async def answers(self) -> bool:
         """Whether it answers a PING now."""

@@ -25,7 +25,6 @@ log = structlog.get_logger("app.worker")
 def create_worker(settings: Settings) -> Celery:
     """Celery with the one task that there is. Connections are made in the process that does the work."""
     celery = create_celery(settings)
-    celery.conf.task_queues = None
     name = f"{socket.gethostname()}:{os.getpid()}"  # of the parent: it gives back for all its children
 
     @cache

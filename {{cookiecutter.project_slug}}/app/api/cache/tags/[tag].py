@@ -5,9 +5,12 @@ from typing import Annotated
 from fastapi import Path
 
 from app.core import cache
+from app.core.errors import Unauthorized
+from app.core.problems import problems
 from app.core.types import Line
-from filerouter import operation
+from filerouter import RouteConfig, operation
 
+config = RouteConfig(responses=problems(Unauthorized))
 Tag = Annotated[Line, Path()]
 
 
