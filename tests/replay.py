@@ -7,6 +7,7 @@
                                                         printed; the program ends with the chapter, `dev` with the last
     <!-- stop -->                                       everything that was left running is stopped
 
+In a command, `token=…` stands for the last token that `dev` has printed.
 In what is shown, `…` stands for any part of a line, and a line of `…` alone for any lines. A command that shows
 nothing must succeed. Ports are replaced by free ones, so that several replays can run on one machine.
 """
@@ -162,11 +163,17 @@ class Replay:
             self.running[DEV].settle(self.changed)
             self.changed = None
 
+    def printed(self, name: re.Match[str]) -> str:
+        """What somebody copies from the terminal of `dev`."""
+        value = re.compile(rf"\b{name[1]}=(\S+)")
+        self.running[DEV].wait(value)
+        return f"{name[1]}={value.findall(self.running[DEV].output)[-1]}"
+
     def run(self, command: str, expected: str) -> None:
         """Run it in the shell, where `cd` lasts; compare all that it prints."""
         self.settle()
         where = self.logs / "pwd"
-        script = f"{command}\nstatus=$?\npwd > '{where}'\nexit $status"
+        script = f"{re.sub(r'(\w+)=…', self.printed, command)}\nstatus=$?\npwd > '{where}'\nexit $status"
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", script],
             cwd=self.folder,
