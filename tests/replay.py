@@ -173,7 +173,8 @@ class Replay:
         """Run it in the shell, where `cd` lasts; compare all that it prints."""
         self.settle()
         where = self.logs / "pwd"
-        script = f"{re.sub(r'(\w+)=…', self.printed, command)}\nstatus=$?\npwd > '{where}'\nexit $status"
+        command = re.sub(r"(\w+)=…", self.printed, command)
+        script = f"{command}\nstatus=$?\npwd > '{where}'\nexit $status"
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", script],
             cwd=self.folder,
