@@ -100,8 +100,9 @@ class Running:
             time.sleep(0.7)
 
     def stop(self) -> None:
-        """As Ctrl-C does."""
-        self.process.send_signal(signal.SIGINT)
+        """As Ctrl-C does, which reaches the whole group."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:

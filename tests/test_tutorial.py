@@ -22,7 +22,7 @@ def reader(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     hidden = ("VIRTUAL_ENV", "PYTEST_ADDOPTS", "ENVIRONMENT", "DATABASE_URL", "REDIS_URL", "CI")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     environment |= {"TEMPLATE": str(template), "COOKIECUTTER_CONFIG": str(config), "NO_COLOR": "1", "TERM": "dumb"}
-    replay = Replay(folder, environment | {"COLUMNS": "100", "NO_PROXY": "127.0.0.1,localhost"}, logs)
+    replay = Replay(folder, environment | {"COLUMNS": "160", "NO_PROXY": "127.0.0.1,localhost"}, logs)
     yield replay
     replay.stop()
 
