@@ -15,12 +15,15 @@ test: $(UV)  ## Run every test: the project's in place, then the template's, whi
 	$(UV) run --directory "$(PROJECT)" pytest
 	$(UV) run pytest
 
-check: $(UV)  ## Lint, formatting, types and workflows of the template, then the project's own `make check`
+check: $(UV)  ## Lint, formatting, types, workflows and containers, then the project's own `make check`
 	$(UV) run ruff check hooks tests tools
 	$(UV) run ruff format --check hooks tests tools
 	$(UV) run pyright
 	$(UV) run yamllint --strict .
 	$(UV) run zizmor --quiet --offline .github "$(PROJECT)/.github"
+	$(UV) run hadolint "$(PROJECT)/Dockerfile"
+	POSTGRES_PASSWORD=x VALKEY_PASSWORD=x ALLOWED_HOSTS=x \
+	  $(UV) run docker-compose -f "$(PROJECT)/compose.yaml" config --quiet
 	$(MAKE) --no-print-directory -C "$(PROJECT)" check
 
 docs: $(UV)  ## Serve the site at http://127.0.0.1:8800, rebuilt on every save; Ctrl-C stops it

@@ -18,7 +18,7 @@ EXAMPLE_PATHS = ("migrations/versions/*_example.py", "tests/factories.py")
 
 # What running the project in the template's own checkout leaves there, and a generated project must not inherit.
 LEFTOVERS = (
-    *(".venv", ".uv", ".dev", ".env", "uv.lock"),
+    *(".venv", ".uv", ".dev", ".env", ".env.production", "uv.lock"),
     *(".hypothesis", ".import_linter_cache", ".pytest_cache", ".ruff_cache"),
 )
 
@@ -71,7 +71,8 @@ def drop_example(project):
 
 if __name__ == "__main__":
     answers = json.loads(ANSWERS)
-    drop_leftovers(Path(), next(Path(answers["_repo_dir"]).glob("*cookiecutter.project_slug*")))
+    if worked_in := answers.get("_repo_dir"):  # cruft, which renders a fresh clone, does not say
+        drop_leftovers(Path(), next(Path(worked_in).glob("*cookiecutter.project_slug*")))
     name_project(Path(), answers["project_slug"])
     if answers["example"]:
         remove(Path("openapi.minimal.json"))

@@ -3,33 +3,73 @@
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tools.bake import PROJECT, ROOT
+from tools.changelog import notes
 
 LAYERS = [ROOT, PROJECT]
 PINNED = re.compile(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
 
 
-@pytest.mark.parametrize("layer", LAYERS, ids=["template", "project"])
-def test_workflows_pin_actions_and_ask_for_the_least(layer: Path):
-    for path in (layer / ".github" / "workflows").iterdir():
-        text = path.read_text(encoding="utf-8")
-        assert all(PINNED.search(line) for line in text.splitlines() if "uses: " in line), path
-        workflow = yaml.safe_load(text)
-        assert workflow["permissions"] == {}, path
-        for name, job in workflow["jobs"].items():
-            assert job["permissions"] == {"contents": "read"}, name
-            assert job["timeout-minutes"], name
+RIGHTS = {
+    ("codeql", "scan"): {"contents": "read", "security-events": "write"},
+    ("date", "move"): {"contents": "write", "pull-requests": "write"},
+    ("dependencies", "update"): {"contents": "write", "pull-requests": "write"},
+    ("docs", "publish"): {"pages": "write", "id-token": "write"},
+    ("example", "render"): {"contents": "write"},
+    ("release", "publish"): {"contents": "write"},
+}
+"""Jobs that do more than read the repository."""
+WORKFLOWS = [path for layer in LAYERS for path in sorted((layer / ".github/workflows").iterdir())]
 
 
-def test_both_layers_pin_the_same_actions():
-    pins = [set(re.findall(r"uses: .*", (layer / ".github/workflows/ci.yml").read_text())) for layer in LAYERS]
-    assert pins[0] == pins[1]
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_workflows_pin_actions_and_ask_for_the_least(path: Path):
+    text = path.read_text(encoding="utf-8")
+    assert all(PINNED.search(line) for line in text.splitlines() if "uses: " in line)
+    workflow = yaml.safe_load(text)
+    assert workflow["permissions"] == {}
+    for name, job in workflow["jobs"].items():
+        assert job["permissions"] == RIGHTS.get((path.stem, name), {"contents": "read"}), name
+        assert job["timeout-minutes"], name
+
+
+def test_an_action_has_one_pin_everywhere():
+    pins = {pin for path in WORKFLOWS for pin in re.findall(r"uses: (\S+@.*)", path.read_text(encoding="utf-8"))}
+    actions = [pin.partition("@")[0] for pin in pins]
+    assert len(actions) == len(set(actions)), sorted(pins)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="runs on Actions' Linux only: GNU sed and date")
+@pytest.mark.parametrize("name", [".github/workflows/date.yml", f"{PROJECT.name}/.github/workflows/dependencies.yml"])
+def test_a_workflow_moves_the_date(template: Path, tmp_path: Path, name: str):
+    """Runs the step that does it, in a copy, without the network."""
+    repository = shutil.copytree(template, tmp_path / "repository")
+    folder = repository / name.partition(".github")[0]
+    job = next(iter(yaml.safe_load((repository / name).read_text(encoding="utf-8"))["jobs"].values()))
+    step = next(step["run"] for step in job["steps"] if "exclude-newer" in step.get("run", ""))
+    script = re.sub(r"^uv lock.*", "", step, flags=re.MULTILINE)
+    environment = {"PATH": os.environ["PATH"], "GITHUB_ENV": str(tmp_path / "env")}
+    subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, check=True)
+    day = (tmp_path / "env").read_text().strip().removeprefix("DAY=")
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", day)
+    for pyproject in [folder / "pyproject.toml", repository / PROJECT.name / "pyproject.toml"]:
+        assert f'\nexclude-newer = "{day}"\n' in pyproject.read_text(encoding="utf-8")
+
+
+def test_a_release_needs_its_changelog():
+    changelog = "# Changelog\n\n## Unreleased\n\n## 2026-11-23\n\nNew:\n\n- A thing.\n\n## 2026-10-01\n\n- Old.\n"
+    assert notes(changelog, "2026-11-23") == "New:\n\n- A thing."
+    for version in ("2026-11-24", "Unreleased", "2026"):
+        with pytest.raises(SystemExit, match=version):
+            notes(changelog, version)
 
 
 def test_both_layers_test_the_same_set_of_packages():

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "main": {"api", "pages", "deps", "services", "models", "schemas", "core", "settings"},
     "seed": {"models", "core", "settings"},
+    "probe": set(),
     "relay": {"jobs", "core", "settings"},
     "worker": {"jobs", "core", "settings"},
     "api": {"deps", "schemas", "services", "jobs", "core"},

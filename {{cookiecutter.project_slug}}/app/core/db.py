@@ -35,7 +35,13 @@ class Base(DeclarativeBase):
 Sessions = async_sessionmaker[AsyncSession]
 
 
-def create_engine(url: str, pool_size: int = 10, *, pre_ping: bool = False) -> AsyncEngine:
+def create_engine(
+    url: str,
+    pool_size: int = 10,
+    *,
+    pre_ping: bool = False,
+    statement_seconds: float | None = STATEMENT_SECONDS,
+) -> AsyncEngine:
     """An engine on `url` (`postgresql://…`). Nothing is connected until the first query.
 
     A server that refuses, or is silent for 3 s, raises DatabaseUnavailable. With `pre_ping` a
@@ -45,7 +51,7 @@ def create_engine(url: str, pool_size: int = 10, *, pre_ping: bool = False) -> A
 
     async def connect() -> asyncpg.Connection:
         try:
-            return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, command_timeout=STATEMENT_SECONDS)
+            return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, command_timeout=statement_seconds)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise DatabaseUnavailable from error
 

@@ -1,0 +1,61 @@
+"""Small repositories for tests: a template that changes, a team that works."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.bake import copy_template
+
+PEOPLE = {
+    f"GIT_{role}_{field}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for field, value in (("NAME", "Ada"), ("EMAIL", "ada@example.com"))
+}
+NOWHERE = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+
+
+class Repository:
+    """A work tree, and what is done there as somebody without settings of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {**os.environ, **PEOPLE, **NOWHERE}
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert bool(done.returncode) == fails, f"{command}:\n{done.stdout}{done.stderr}"
+        return (done.stdout + done.stderr).strip()
+
+    def git(self, *arguments: str, fails: bool = False) -> str:
+        return self.run("git", *arguments, fails=fails)
+
+    def python(self, *arguments: str) -> str:
+        return self.run(sys.executable, *arguments)
+
+    def commit(self, message: str) -> str:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+        return self.git("rev-parse", "HEAD")
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        text = self.path(name).read_text(encoding="utf-8")
+        assert old in text, name
+        self.path(name).write_text(text.replace(old, new), encoding="utf-8")
+
+    def add(self, name: str, text: str) -> None:
+        self.path(name).parent.mkdir(parents=True, exist_ok=True)
+        self.path(name).write_text(text, encoding="utf-8")
+
+
+def template_repository(folder: Path) -> Repository:
+    """The template as this checkout holds it, with a history of one commit."""
+    repository = Repository(copy_template(folder))
+    repository.git("init", "--quiet", "--initial-branch", "main")
+    repository.commit("The template of the past")
+    return repository

@@ -1,0 +1,136 @@
+"""`cruft update`: a newer template meets a project that a team has worked in."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.repositories import Repository, template_repository
+from tools.bake import PROJECT
+
+pytestmark = pytest.mark.slow
+
+OURS = "hunter2-is-ours"
+PING = "async def get() -> str:\n    return 'pong'\n"
+
+
+def cruft(where: Repository, *arguments: str) -> str:
+    return where.run(sys.executable, "-c", "from cruft._cli import app; app()", *arguments)
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Repository:
+    return template_repository(tmp_path / "saas-starter")
+
+
+def linked(origin: Repository, example: str) -> Repository:
+    """A project of a team that has begun with this template, and has a secret on its machines."""
+    output = origin.folder.parent / "output"
+    output.mkdir()
+    answers = json.dumps({"project_name": "Night Owl", "example": example})
+    cruft(Repository(output), "create", str(origin.folder), "--no-input", "--extra-context", answers)
+    team = Repository(output / "night-owl")
+    team.git("init", "--quiet", "--initial-branch", "main")
+    team.commit("Begin")
+    team.add(".env", f"SMTP_URL=smtp://us:{OURS}@mail.example.com\n")
+    return team
+
+
+def update(team: Repository) -> str:
+    return cruft(team, "update", "--skip-apply-ask")
+
+
+def rejected(team: Repository) -> list[str]:
+    return sorted(path.relative_to(team.folder).as_posix() for path in team.folder.rglob("*.rej"))
+
+
+def test_a_team_keeps_its_work_and_gets_what_is_new(origin: Repository):
+    team = linked(origin, "yes")
+    team.add("app/api/ping.py", PING)
+    team.edit("AGENTS.md", "## Commands", "## Our commands")
+    team.edit("pyproject.toml", 'version = "0.1.0"', 'version = "4.2.0"')
+    for feature in ("app/api/posts.py", "app/services/posts.py"):
+        team.path(feature).unlink()
+    team.commit("Our own work")
+
+    origin.edit(f"{PROJECT.name}/AGENTS.md", "# For agents", "# For machines")
+    origin.edit(f"{PROJECT.name}/pyproject.toml", '"alembic>=1.20"', '"alembic>=1.21"')
+    origin.edit(f"{PROJECT.name}/app/services/posts.py", '"""', '"""Newer. ')
+    origin.add(f"{PROJECT.name}/app/api/new/[id].py", PING)
+    origin.path(f"{PROJECT.name}/app/api/hello.py").unlink()
+    newest = origin.commit("A new version")
+
+    said = update(team)
+    assert not rejected(team), said
+    assert team.path("app/api/ping.py").read_text() == PING
+    agents = team.path("AGENTS.md").read_text()
+    assert "# For machines" in agents
+    assert "## Our commands" in agents
+    pyproject = team.path("pyproject.toml").read_text()
+    for kept in ('name = "night-owl"', 'version = "4.2.0"', '"alembic>=1.21"'):
+        assert kept in pyproject
+    assert team.path("app/api/new/[id].py").is_file()
+    assert not team.path("app/api/hello.py").exists()
+    assert not team.path("app/api/posts.py").exists()
+    assert not team.path("app/services/posts.py").exists()
+    assert json.loads(team.path(".cruft.json").read_text())["commit"] == newest
+    assert OURS in team.path(".env").read_text()
+    team.commit("Update from the template")
+    assert "up to date" in update(team)
+
+
+def test_what_both_changed_is_shown_and_loses_nothing(origin: Repository):
+    """Where the file once was as the template had it, with both sides in it; else beside it."""
+    team = linked(origin, "yes")
+    team.edit("AGENTS.md", "# For agents", "# For our agents")
+    ours = team.commit("Our heading")
+    origin.edit(f"{PROJECT.name}/AGENTS.md", "# For agents", "# For machines")
+    origin.edit(f"{PROJECT.name}/Makefile", "# Short names", "# Very short names")
+    origin.commit("Their heading")
+
+    update(team)
+    assert team.git("diff", "--name-only", "--diff-filter=U") == "AGENTS.md"
+    shown = team.path("AGENTS.md").read_text()
+    assert "# For our agents" in shown
+    assert "# For machines" in shown
+    assert "# Very short names" in team.path("Makefile").read_text()
+    assert "# For our agents" in team.git("show", f"{ours}:AGENTS.md")
+
+
+def test_a_history_that_never_saw_the_template_gets_rejects_without_secrets(origin: Repository):
+    team = linked(origin, "yes")
+    team.edit("AGENTS.md", "# For agents", "# For our agents")
+    team.git("add", "--all")
+    team.git("commit", "--quiet", "--amend", "--message", "All in one")
+    team.git("reflog", "expire", "--expire=now", "--all")
+    team.git("gc", "--quiet", "--prune=now")
+    origin.edit(f"{PROJECT.name}/AGENTS.md", "# For agents", "# For machines")
+    origin.edit(f"{PROJECT.name}/Makefile", "# Short names", "# Very short names")
+    origin.commit("Their heading")
+
+    update(team)
+    assert rejected(team) == ["AGENTS.md.rej"]
+    assert "# For our agents" in team.path("AGENTS.md").read_text()
+    assert "# For machines" in team.path("AGENTS.md.rej").read_text()
+    assert "# Very short names" in team.path("Makefile").read_text()
+    assert OURS not in team.path("AGENTS.md.rej").read_text()
+
+
+def test_no_example_stays_no_example(origin: Repository):
+    team = linked(origin, "no")
+    before = {path for path in team.folder.joinpath("app").rglob("*") if path.is_file()}
+    origin.edit(f"{PROJECT.name}/app/services/products.py", '"""', '"""Newer. ')
+    origin.add(f"{PROJECT.name}/app/api/products/new.py", PING)
+    origin.edit(f"{PROJECT.name}/openapi.json", "Read a product", "Read one product")
+    origin.edit(f"{PROJECT.name}/openapi.minimal.json", "Say that the process answers", "Say that it answers")
+    origin.edit(f"{PROJECT.name}/app/api/health.py", "Say that the process answers", "Say that it answers")
+    origin.commit("A new version")
+
+    said = update(team)
+    assert not rejected(team), said
+    assert {path for path in team.folder.joinpath("app").rglob("*") if path.is_file()} == before
+    contract = team.path("openapi.json").read_text()
+    assert "Say that it answers" in contract
+    assert "/api/products" not in contract
+    assert not team.path("openapi.minimal.json").exists()
