@@ -8,9 +8,8 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.errors import Unprocessable
+from app.core.errors import PayloadTooLarge, Unprocessable
 from app.core.jobs import Job, enqueue, handles
-from app.core.jobs.errors import PayloadTooLarge
 from tests.jobs.kinds import Work
 from tests.jobs.plant import ROOT, Plant
 

@@ -13,8 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.contextvars import get_contextvars
 
-from app.core.errors import Unprocessable
-from app.core.jobs.errors import PayloadTooLarge
+from app.core.errors import PayloadTooLarge, Unprocessable
 from app.core.jobs.kinds import Job
 from app.core.jobs.tables import FINISHED, MAX_BYTES, JobRow
 

@@ -2,9 +2,7 @@
 
 import re
 import traceback
-from typing import Any, ClassVar
-
-from app.core.errors import Problem
+from typing import Any
 
 _SECRETS = (
     (re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"), "***"),
@@ -35,12 +33,6 @@ class TimeLimitExceeded(Exception):
 
 class Stopped(BaseException):
     """Raised by `progress` when the handler shall end. `except Exception` lets it pass."""
-
-
-class PayloadTooLarge(Problem):
-    """413: the arguments of a job are more than it may carry."""
-
-    status: ClassVar[int] = 413
 
 
 def clean(text: str, limit: int) -> str:
