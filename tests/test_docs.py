@@ -89,3 +89,14 @@ def test_every_folder_at_the_top_is_explained():
         tops = {name.partition("/")[0] for name in listed if "/" in name and not name.startswith((".", '"'))}
         said = "".join((root / page).read_text(encoding="utf-8") for page in pages) + text()
         assert not [name for name in tops if f"{name}/" not in said], root
+
+
+def test_every_file_and_test_that_is_named_exists():
+    """A page that compares with something else names files of somebody else."""
+    pages = [page for page in PAGES if page.relative_to(DOCS).parts[0] not in ("tutorial", "decisions")]
+    said = "\n".join(page.read_text(encoding="utf-8") for page in pages if not page.stem.startswith("coming-from"))
+    files = set(re.findall(r"`((?:app|benchmarks|devstack|filerouter|tests|tools)/[^`\s*…<>]+\.\w+)`", said))
+    assert not [name for name in files if not (PROJECT / name).exists() and not (ROOT / name).exists()]
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (PROJECT / "tests").rglob("*.py"))
+    named = set(re.findall(r"`(test_\w+)`", said))
+    assert not [name for name in named if f"def {name}(" not in tests]
