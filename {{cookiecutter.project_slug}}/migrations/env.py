@@ -1,7 +1,7 @@
 """Alembic on the application's own engine and tables, one migration at a time.
 
-Start it as often as you like, anywhere: the others wait, then find nothing to do. The lock belongs to a connection, so
-`DATABASE_URL` must name PostgreSQL itself here, not a pooler in transaction mode.
+Start it as often as you like, anywhere: the others wait, then find nothing to do. The lock belongs to a
+connection, so `DATABASE_URL` must name PostgreSQL itself here, not a pooler in transaction mode.
 """
 
 import asyncio

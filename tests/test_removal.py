@@ -1,0 +1,165 @@
+"""docs/how-to/remove-a-feature.md, executed: each section alone, then all of them in turn.
+
+`console` blocks are run by bash; "First:" names the sections that go before. Alone, a removal has to leave no import of
+what is gone; all removals together have to pass the project's own check and its tests.
+"""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.repositories import Repository
+from tests.test_generated import run
+from tests.test_ship import ENGINES
+from tools.bake import PROJECT, ROOT
+
+pytestmark = [pytest.mark.posix, pytest.mark.slow]
+
+PAGE = ROOT / "docs/how-to/remove-a-feature.md"
+BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BEHIND = "behind-every-removal"
+
+
+class Section(NamedTuple):
+    """What one heading says: which other sections go first, and the commands of each block."""
+
+    first: list[str]
+    steps: list[list[str]]
+
+
+@cache
+def sections() -> dict[str, Section]:
+    found = {}
+    for part in re.split(r"^## ", "Functions\n" + PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        name, _, text = part.partition("\n")
+        first = re.findall(r"\(#([^)]+)\)", " ".join(re.findall(r"^First: .*", text, flags=re.MULTILINE)))
+        steps = [[line.removeprefix("$ ") for line in block.splitlines()] for block in BLOCK.findall(text)]
+        found[name.lower().replace(" ", "-")] = Section(first, steps)
+    return found
+
+
+FEATURES = [name for name in sections() if name not in ("functions", BEHIND)]
+
+
+def in_order(names: list[str]) -> list[str]:
+    """The sections, each behind those that go first."""
+    ordered: list[str] = []
+
+    def visit(name: str) -> None:
+        for other in sections()[name].first:
+            visit(other)
+        if name not in ordered:
+            ordered.append(name)
+
+    for name in names:
+        visit(name)
+    return ordered
+
+
+def shell(project: Path, commands: list[str], **environment: str) -> None:
+    functions = [command for step in sections()["functions"].steps for command in step]
+    variables = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTEST_ADDOPTS")}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(functions + commands)],
+        cwd=project,
+        env=variables | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{commands}:\n{done.stdout}{done.stderr}"
+
+
+def remove(project: Path, name: str) -> None:
+    before = {path for path in project.rglob("*") if ".venv" not in path.parts}
+    for step in sections()[name].steps:
+        shell(project, step)
+    assert before - set(project.rglob("*")), f"{name}: nothing was removed"
+
+
+def behind(project: Path, **environment: str) -> None:
+    """What follows every removal, but for the last block: that is what these tests look at."""
+    *before, last = sections()[BEHIND].steps
+    assert last == ["make check", "uv run pytest"]
+    for step in before:
+        shell(project, step, **environment)
+
+
+@pytest.fixture(scope="module")
+def installed(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A project with an environment, and everything committed."""
+    project = Repository(shutil.copytree(whole, tmp_path_factory.mktemp("removal") / "acme"))
+    run(project.folder, "uv", "sync", "--quiet")
+    project.git("init", "--quiet")
+    project.commit("Begin")
+    return project
+
+
+@pytest.fixture
+def project(installed: Repository) -> Path:
+    """The project as it was generated."""
+    installed.git("reset", "--quiet", "--hard")
+    installed.git("clean", "--quiet", "-d", "--force")
+    return installed.folder
+
+
+def there(project: Path, module: str, name: str) -> bool:
+    """Whether a file of the project has what is imported from it."""
+    path = project.joinpath(*module.split("."))
+    if not path.is_dir():
+        return path.with_suffix(".py").is_file()
+    package = path / "__init__.py"
+    return any(path.glob(f"{name}*")) or (package.is_file() and name in package.read_text(encoding="utf-8"))
+
+
+def dangling(project: Path) -> list[str]:
+    """Imports of what is gone. Starts nothing: to import the application a dozen times would take minutes."""
+    return [
+        f"{file.relative_to(project)}: {node.module}.{alias.name}"
+        for layer in ("app", "tests")
+        for file in project.joinpath(layer).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("app", "tests")
+        for alias in node.names
+        if not there(project, node.module or "", alias.name)
+    ]
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_a_feature_goes_alone(project: Path, name: str):
+    for each in in_order([name]):
+        remove(project, each)
+    assert not dangling(project)
+    shell(project, ["uv run --no-sync ruff check --quiet --fix"])
+
+
+def test_all_features_go_in_turn(project: Path, tmp_path: Path):
+    for name in in_order(FEATURES):
+        remove(project, name)
+    engines = subprocess.Popen(
+        ["uv", "run", "--quiet", "python", "-c", ENGINES, tmp_path / "engines"],
+        cwd=PROJECT,
+        env={key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with engines:
+        assert engines.stdout
+        database, cache = engines.stdout.readline().split()
+        urls = {"DATABASE_URL": database, "REDIS_URL": f"{cache}/0", "ENVIRONMENT": "development"}
+        behind(project, **urls)
+        shell(project, ["uv run alembic check"], **urls)
+    migration = max((project / "migrations/versions").glob("*.py")).read_text(encoding="utf-8")
+    assert migration.count("op.drop_table(") >= 6
+    run(project, "make", "check")
+    fast = [path for path in project.glob("tests/test_*.py") if path.stem not in ("test_fuzz", "test_dev")]
+    run(project, "uv", "run", "pytest", "-q", "tests/api", *map(str, fast))
+    run(project, "uv", "run", "pytest", "-q", "--collect-only", "--ignore=tests/filerouter")
