@@ -13,8 +13,10 @@ ANSWERS = r"""{{ cookiecutter | tojson }}"""
 PLACEHOLDER = b'name = "saas-starter"'
 
 # A noun has one name in every layer, so the example is everything in app/ and tests/ that is called by one of these.
-EXAMPLE_NOUNS = {"catalog", "contact", "exports", "files", "github", "orders", "posts", "products", "seed", "users", "weather"}
-EXAMPLE_PATHS = ("migrations/versions/*_example.py", "tests/factories.py")
+EXAMPLE_NOUNS = {
+    *("catalog", "contact", "exports", "files", "github", "orders", "posts", "products", "seed", "weather"),
+}
+EXAMPLE_PATHS = ("migrations/versions/*_example.py",)
 
 # What running the project in the template's own checkout leaves there, and a generated project must not inherit.
 LEFTOVERS = (
@@ -63,6 +65,9 @@ def drop_example(project):
         for path in [*layer.rglob("*")]:
             if is_example(path.relative_to(layer)):
                 remove(path)
+        for folder in sorted((path for path in layer.rglob("*") if path.is_dir()), reverse=True):
+            if not any(folder.iterdir()):
+                remove(folder)
     for pattern in EXAMPLE_PATHS:
         for path in [*project.glob(pattern)]:
             remove(path)

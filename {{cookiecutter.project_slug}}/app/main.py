@@ -6,15 +6,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.core import cache, upstream
 from app.core.application import Application
-from app.core.db import create_engine, create_sessions
+from app.core.db import create_engine, create_lookups, create_sessions
 from app.core.docs import add_docs
+from app.core.edge import add_edge
 from app.core.logging import configure_logging
 from app.core.problems import add_problem_handlers, problems
 from app.deps import require_user
+from app.services import events
 from app.settings import Settings, get_settings
 from filerouter import FileRouter
 
@@ -24,10 +25,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Hold the process's connections. Nothing is connected before the first request needs it."""
     engine = create_engine(app.state.settings.database_url, app.state.settings.database_pool_size)
     app.state.sessions = create_sessions(engine)
+    app.state.lookups = create_lookups(engine)
     # What is loaded now stays: no request shall wait for a collection that walks it (0.1 s).
     gc.freeze()
     async with cache.connected(app.state.settings.redis_url), upstream.opened():
         yield
+    await app.state.throttle.close()
     await engine.dispose()
 
 
@@ -45,10 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
         responses=problems(400, 413, 422, 500, 503),
         redirect_slashes=False,
     )
-    app.state.settings = settings
-    app.add_middleware(
-        TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts.split(","), www_redirect=False
-    )
+    add_edge(app, settings, events.refused)
     add_problem_handlers(app)
     if not settings.production:
         add_docs(app)

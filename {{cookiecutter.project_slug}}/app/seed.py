@@ -11,14 +11,17 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db import create_engine, create_sessions
+from app.core.passwords import hash_password
 from app.models.files import File
 from app.models.orders import Order, OrderItem
 from app.models.posts import Post
 from app.models.products import Product
-from app.models.users import User
+from app.models.users import Password, User
 from app.settings import get_settings
 
 NOW = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
+PASSWORD = "correct horse battery staple"  # noqa: S105 (example data; README.md tells it)
+"""Of everybody in the example: sign in as ada-lindqvist@example.com."""
 PEOPLE = """Ada Lindqvist, Bruno Okafor, Chiara Romano, Diego Fuentes, Elif Yilmaz, Farid Haddad,
 Greta Sommer, Hana Kimura, Ivan Petrov, Julia Novak, Kofi Mensah, Lena Fischer, Mateo Silva,
 Nadia Rahman, Oskar Berg, Priya Nair, Quentin Moreau, Rosa Jimenez, Sven Dahl, Tara O'Neill"""
@@ -59,10 +62,11 @@ def users() -> list[dict[str, Any]]:
     return [{"name": name, "email": f"{slug(name)}@example.com"} for name in names]
 
 
-def products(dice: random.Random) -> list[dict[str, Any]]:
+def products(dice: random.Random, owner: int) -> list[dict[str, Any]]:
     """Each thing in three finishes."""
     return [
         {
+            "owner_id": owner,
             "sku": slug(f"{name} {finish}"),
             "name": f"{name}, {finish}",
             "description": f"Our {name.lower()} in the {finish.lower()} finish.",
@@ -114,8 +118,12 @@ async def seed(db: AsyncSession) -> bool:
         return False
     dice = random.Random(7)  # noqa: S311 (the same data every time, no secrets)
     people = (await db.scalars(insert(User).returning(User.id, sort_by_parameter_order=True), users())).all()
+    hashed = await hash_password(PASSWORD)
+    await db.execute(insert(Password), [{"user_id": person, "hash": hashed} for person in people])
     shelf = (
-        await db.scalars(insert(Product).returning(Product, sort_by_parameter_order=True), products(dice))
+        await db.scalars(
+            insert(Product).returning(Product, sort_by_parameter_order=True), products(dice, people[0])
+        )
     ).all()
     await db.execute(insert(Post), posts(dice, list(people)))
     db.add_all(orders(dice, list(people)[:15], list(shelf)))

@@ -18,7 +18,15 @@ from .row import RowService
 from .terminal import Terminal
 from .valkey import Valkey
 
-SHARED = ("ENVIRONMENT", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "SMTP_URL", "PORT")
+SHARED = (
+    "ENVIRONMENT",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "CELERY_BROKER_URL",
+    "SMTP_URL",
+    "LOCAL_PROVIDER",
+    "PORT",
+)
 
 
 class Supervisor:
@@ -80,6 +88,9 @@ class Supervisor:
         if not settings.get("SMTP_URL"):  # for devstack.mail, if the project has it among its rows
             smtp, page = (ports.of_folder(self.project.state, name) for name in ("smtp", "mail"))
             given |= {"SMTP_URL": f"smtp://{ports.HOST}:{smtp}", "MAIL_PORT": str(page)}
+        if "LOCAL_PROVIDER" not in settings:  # for devstack.identity, likewise
+            port = ports.of_folder(self.project.state, "identity")
+            given["LOCAL_PROVIDER"] = f"http://{ports.HOST}:{port}"
         starts = []
         for service in services:
             began = time.monotonic()

@@ -25,11 +25,14 @@ os.environ["ENVIRONMENT"] = "test"
 from app.core.cache.store import Store, connected
 from app.core.db import Sessions, create_engine
 from app.main import create_app
+from app.models.users import User
 from app.settings import Settings
 from devstack.engines import postgres, valkey
+from tests.factories import add_user, new_address, signed_in
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = "template_app"
+ORIGIN = "https://test"
 
 
 class Engines(NamedTuple):
@@ -125,7 +128,10 @@ def settings(engines: Engines, new_database: Callable[[str], str], worker: str) 
     """Settings of the application under test, on this worker's own database and cache."""
     number = worker.removeprefix("gw") if worker.startswith("gw") else 0
     return Settings(
-        environment="test", database_url=new_database("app"), redis_url=f"{engines.cache}/{number}"
+        environment="test",
+        public_url=ORIGIN,
+        database_url=new_database("app"),
+        redis_url=f"{engines.cache}/{number}",
     )
 
 
@@ -179,9 +185,22 @@ async def client(
         if isinstance(route := scope.get("route"), APIRoute):
             requested.add((scope["method"], route.path))
 
-    transport = httpx2.ASGITransport(noting, raise_app_exceptions=False)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+    transport = httpx2.ASGITransport(noting, raise_app_exceptions=False, client=(new_address(), 1))
+    async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers={"origin": ORIGIN}) as client:
         yield client
+
+
+@pytest.fixture
+async def user(db: AsyncSession) -> User:
+    """Somebody with an account."""
+    return await add_user(db)
+
+
+@pytest.fixture
+async def member(client: httpx2.AsyncClient, db: AsyncSession, user: User) -> httpx2.AsyncClient:
+    """The client, signed in as `user` a moment ago."""
+    client.cookies = await signed_in(db, user)
+    return client
 
 
 @pytest.fixture(scope="session")

@@ -1,30 +1,47 @@
 """Rows for tests, with the fields that a test does not care about filled in."""
 
-from decimal import Decimal
-from itertools import count
+import secrets
 from typing import Any
 
+import httpx2
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models.products import Product
-from app.models.users import User
+from app.core import cookies
+from app.core.client import Client
+from app.core.passwords import hasher
+from app.models.users import Password, User
+from app.services import sessions
 
-_numbers = count(1)
-
-
-async def add_product(db: AsyncSession, **fields: Any) -> Product:
-    """A product that requests can see."""
-    number = next(_numbers)
-    defaults = {"sku": f"lamp-{number}", "name": "Reading lamp", "category": "home/lighting"}
-    product = Product(**defaults | {"price": Decimal("19.90"), "stock": 10} | fields)
-    db.add(product)
-    await db.commit()
-    return product
+PASSWORD = "four random words here"
+_hashes: list[str] = []
 
 
-async def add_user(db: AsyncSession, **fields: Any) -> User:
-    """A user that requests can see."""
-    user = User(**{"email": f"ada-{next(_numbers)}@example.com", "name": "Ada Lindqvist"} | fields)
+def new_email() -> str:
+    """An address that no other test uses: limits count by it."""
+    return f"ada-{secrets.token_hex(6)}@example.com"
+
+
+def new_address() -> str:
+    """The same for IPv4 addresses."""
+    return ".".join(["10", *(str(number) for number in secrets.token_bytes(3))])
+
+
+async def add_user(db: AsyncSession, *, password: str | None = None, **fields: Any) -> User:
+    """A user that requests can see; with PASSWORD, if that is given, without a second hash."""
+    user = User(**{"email": new_email(), "name": "Ada Lindqvist"} | fields)
     db.add(user)
+    await db.flush()
+    if password:
+        if password != PASSWORD or not _hashes:
+            _hashes.insert(0, hasher().hash(password))
+        db.add(Password(user_id=user.id, hash=_hashes[0]))
     await db.commit()
     return user
+
+
+async def signed_in(db: AsyncSession, user: User) -> httpx2.Cookies:
+    """The cookies of a browser in which this user is signed in."""
+    client = Client("10.0.0.1", "Firefox", None)
+    token = await sessions.start(db, user.id, client, methods=["pwd"])
+    await db.commit()
+    return httpx2.Cookies({cookies.SESSION: token})

@@ -98,7 +98,8 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
 
 
 def test_everything_answers(dev: Dev):
-    assert dev.http.get("/api/ready").json() == {"status": "ok", "database": "ok", "cache": "ok"}
+    ready = dev.http.get("/api/ready").json()
+    assert (ready["database"], ready["cache"]) == ("ok", "ok")
     assert dev.http.get("/docs").status_code == 200
     assert dev.http.get("/docs/assets/swagger-ui-bundle.js").status_code == 200
 

@@ -25,6 +25,47 @@ def test_every_route_is_requested(app: FastAPI, requested: set[tuple[str, str]])
     assert routes - requested == set()
 
 
+OPEN = {
+    "GET /api/auth/callback/{provider}",
+    "GET /api/auth/login/{provider}",
+    "GET /api/auth/providers",
+    "GET /api/health",
+    "GET /api/hello",
+    "GET /api/me/email/confirmation",
+    "GET /api/me/email/reversal",
+    "GET /api/password-reset/confirmation",
+    "GET /api/ready",
+    "GET /api/users/confirmation",
+    "POST /api/me/email/confirmation",
+    "POST /api/me/email/reversal",
+    "POST /api/password-reset",
+    "POST /api/password-reset/confirmation",
+    "POST /api/session",
+    "POST /api/users",
+    "POST /api/users/confirmation",
+}
+"""What strangers may ask for, besides the example. A change of this list is a decision."""
+EXAMPLE = (
+    "/api/catalog",
+    "/api/contact",
+    "/api/files",
+    "/api/github",
+    "/api/posts",
+    "/api/products",
+    "/api/weather",
+)
+
+
+def test_OPS_10_the_open_routes_are_known(app: FastAPI):
+    found = {
+        f"{method.upper()} {path}"
+        for path, item in app.openapi()["paths"].items()
+        for method, operation in item.items()
+        if not operation.get("security") and not path.startswith(EXAMPLE)
+    }
+    assert found == OPEN
+
+
 async def test_a_route_is_closed_until_its_file_opens_it(tmp_path: Path, settings: Settings):
     tree = tmp_path / "closed"
     tree.mkdir()

@@ -31,8 +31,15 @@ def complaints() -> str:
 
 def test_production_is_the_default_and_names_all_that_is_missing():
     said = complaints()
-    assert "3 problem(s)" in said
-    for name in ("DATABASE_URL", "REDIS_URL", "ALLOWED_HOSTS"):
+    assert "6 problem(s)" in said
+    for name in (
+        "DATABASE_URL",
+        "REDIS_URL",
+        "ALLOWED_HOSTS",
+        "PUBLIC_URL",
+        "SIGNING_KEYS",
+        "ENCRYPTION_KEYS",
+    ):
         assert f"{name}: " in said
 
 
@@ -82,5 +89,5 @@ def test_a_process_ends_with_the_message_and_no_traceback():
         [sys.executable, "-c", "import app.main"], capture_output=True, text=True, env=environment
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("The settings have 3 problem(s):")
+    assert done.stderr.startswith("The settings have 6 problem(s):")
     assert "Traceback" not in done.stderr

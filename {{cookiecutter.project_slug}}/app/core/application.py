@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import FastAPI
+from granian.utils.proxies import wrap_asgi_with_proxy_headers
 from starlette.types import ASGIApp
 
 from app.core.http import Envelope
@@ -13,8 +14,15 @@ class Application(FastAPI):
     """What `app.main.create_app` builds on."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Put the envelope outside of everything, so that no answer leaves without it."""
-        return Envelope(super().build_middleware_stack(), https=self.state.settings.production)
+        """Put the envelope outside of everything, so that no answer leaves without it.
+
+        Outside of that only: what the named proxies say about the client (right-most stranger wins).
+        """
+        settings = self.state.settings
+        stack: ASGIApp = Envelope(super().build_middleware_stack(), https=settings.production)
+        if settings.trusted_proxies:
+            stack = wrap_asgi_with_proxy_headers(stack, settings.trusted_proxies)
+        return stack
 
     def openapi(self) -> dict[str, Any]:
         """FastAPI's document, with problem documents for its errors."""

@@ -70,6 +70,11 @@ def create_sessions(engine: AsyncEngine) -> Sessions:
     return async_sessionmaker(engine, expire_on_commit=False)
 
 
+def create_lookups(engine: AsyncEngine) -> AsyncEngine:
+    """For single statements, each its own transaction: one round trip instead of three."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
 def database_is_away(error: Exception) -> bool:
     """Whether the server, not the statement, is at fault: gone, starting, stopping or out of slots.
 

@@ -22,13 +22,38 @@ _PAGE = """<!doctype html>
 <link rel="stylesheet" href="/docs/assets/swagger-ui.css">
 </head>
 <body>
+<form id="sign-in" style="font: 14px sans-serif; padding: 12px 20px; text-align: right">
+<span id="who"></span>
+<input name="email" type="email" placeholder="e-mail" autocomplete="username" required>
+<input name="password" type="password" placeholder="password" autocomplete="current-password" required>
+<button>Sign in</button>
+</form>
 <div id="docs"></div>
 <script src="/docs/assets/swagger-ui-bundle.js"></script>
 <script src="/docs/start.js"></script>
 </body>
 </html>
 """
-_START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#docs", deepLinking: true, tryItOutEnabled: true});'
+_START = """SwaggerUIBundle({
+  url: "/openapi.json", dom_id: "#docs", deepLinking: true, tryItOutEnabled: true
+});
+const form = document.getElementById("sign-in"), who = document.getElementById("who");
+async function show() {
+  const answer = await fetch("/api/session");
+  const name = answer.ok && (await answer.json()).user.email;
+  who.textContent = name ? `Signed in as ${name}. ` : "Try it out as somebody: ";
+}
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const body = JSON.stringify(Object.fromEntries(new FormData(form)));
+  const headers = {"Content-Type": "application/json"};
+  const answer = await fetch("/api/session", {method: "POST", headers, body});
+  if (!answer.ok) alert((await answer.json()).detail);
+  form.password.value = "";
+  await show();
+});
+show();
+"""
 
 
 def add_docs(app: FastAPI) -> None:

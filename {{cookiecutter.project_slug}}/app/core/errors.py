@@ -10,6 +10,7 @@ Problem
 ├── PayloadTooLarge     413  more than this route takes
 ├── UnsupportedMediaType 415 the body is of another kind than we read
 ├── Unprocessable       422  understood, and wrong: `errors` says where
+├── TooManyRequests     429  again, but not now: `Retry-After` says when
 ├── UpstreamFailed      502  a foreign API is dead, or answers nonsense
 ├── Unavailable         503  a service we need does not answer; try again
 │   ├── DatabaseUnavailable
@@ -33,10 +34,19 @@ class Problem(Exception):
     status: ClassVar[int] = 500
     headers: Mapping[str, str] = {}
 
-    def __init__(self, detail: str | None = None, *, errors: list[dict[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: list[dict[str, str]] | None = None,
+        event: str | None = None,
+        user_id: int | None = None,
+    ) -> None:
+        """`event` goes into the audit trail, of user `user_id` if one is known."""
         super().__init__(detail)
         self.detail = detail
         self.errors = errors or []
+        self.event, self.user_id = event, user_id
 
     @classmethod
     def title(cls) -> str:
@@ -97,6 +107,16 @@ class Unprocessable(Problem):
     """422."""
 
     status = 422
+
+
+class TooManyRequests(Problem):
+    """429; `seconds` is how long to wait."""
+
+    status = 429
+
+    def __init__(self, detail: str, *, seconds: int, event: str | None = None) -> None:
+        super().__init__(detail, event=event)
+        self.headers = {"Retry-After": str(max(1, seconds))}
 
 
 class UpstreamFailed(Problem):

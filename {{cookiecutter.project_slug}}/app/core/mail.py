@@ -22,10 +22,11 @@ SECONDS = 20
 
 
 class Mail(Job, kind="mail", queue="mail", max_attempts=10, backoff=10, time_limit=120):
-    """A mail in plain text; to the team if nobody else is named."""
+    """A mail in plain text, and in HTML if that is given; to the team if nobody else is named."""
 
     subject: Line
     text: Annotated[Text, StringConstraints(max_length=20_000)]
+    html: Annotated[Text, StringConstraints(max_length=40_000)] | None = None
     to: Email | None = None
     reply_to: Email | None = None
 
@@ -41,6 +42,8 @@ def compose(mail: Mail, id: UUID, settings: Settings) -> EmailMessage:
     message["Date"] = formatdate()
     message["Message-ID"] = f"<{id}@{settings.mail_from.rpartition('@')[2]}>"
     message.set_content(mail.text)
+    if mail.html:
+        message.add_alternative(mail.html, subtype="html")
     return message
 
 

@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import sys
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ _PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
 def as_problems(document: dict[str, Any]) -> dict[str, Any]:
     """Describe errors as they are sent: `application/problem+json`, 422 included. Idempotent."""
     for item in document.get("paths", {}).values():
-        for operation in item.values():
+        for method, operation in item.items():
+            _add_refusals(method, operation)
             for status, response in operation.get("responses", {}).items():
                 if status.isdigit() and int(status) >= 400:
                     response["content"] = {"application/problem+json": {"schema": _PROBLEM}}
@@ -26,6 +28,14 @@ def as_problems(document: dict[str, Any]) -> dict[str, Any]:
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
     return document
+
+
+def _add_refusals(method: str, operation: dict[str, Any]) -> None:
+    """What is answered before a handler runs: to strangers, to foreign pages, to slow bodies."""
+    codes = ["401"] if operation.get("security") else []
+    codes += [] if method in ("get", "head", "options") else ["403", "408"]
+    for code in codes:
+        operation["responses"].setdefault(code, {"description": HTTPStatus(int(code)).phrase})
 
 
 def main() -> None:

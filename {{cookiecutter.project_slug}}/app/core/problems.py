@@ -68,6 +68,8 @@ def problem_response(
 
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
+    if error.event:
+        await request.app.state.refused(request, error)
     return problem_response(request, error.status, error.detail, headers=error.headers, errors=error.errors)
 
 

@@ -6,7 +6,7 @@ from app.services import exports
 
 
 class BuildExport(Job, queue="default", max_attempts=5, time_limit=300, concurrency=2):
-    """A CSV file of a list."""
+    """A CSV file of a list of the owner's."""
 
     resource: Resource
 
@@ -14,5 +14,5 @@ class BuildExport(Job, queue="default", max_attempts=5, time_limit=300, concurre
 @handles(BuildExport)
 async def build_export(job: BuildExport, run: Run) -> ExportResult:
     """Write the file in the transaction that says that the job succeeded."""
-    rows = await exports.build(run.db, run.id, job.resource, run.progress)
+    rows = await exports.build(run.db, run.id, int(run.owner or 0), job.resource, run.progress)
     return ExportResult(rows=rows, file=f"/api/exports/{run.id}/file")

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Identity, String, UniqueConstraint, func
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, String, UniqueConstraint, func
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -10,14 +10,29 @@ from app.core.db import Base
 
 
 class User(Base):
-    """Somebody with an address. `email` is stored in its canonical, lower-case form."""
+    """Somebody who reads the mail of `email`: a row is made when that is proved, and not before."""
 
     __tablename__ = "users"
     __table_args__ = (
         UniqueConstraint("email", info={"problem": "Somebody has this e-mail address already."}),
+        CheckConstraint("email = lower(email)", name="email_canonical"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     email: Mapped[str] = mapped_column(String(254))
     name: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), server_default=func.now())
+    disabled_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(timezone=True))
+    """Set by an operator, or when the account was erased: nobody gets in any more."""
+    delete_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(timezone=True), index=True)
+    """When the account is to be erased; until then its owner can cancel that."""
+
+
+class Password(Base):
+    """The Argon2 hash of a user's password. Who signs in by other means has none."""
+
+    __tablename__ = "passwords"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    hash: Mapped[str] = mapped_column(String(200))
+    changed_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), server_default=func.now())

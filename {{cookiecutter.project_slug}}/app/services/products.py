@@ -29,26 +29,31 @@ async def find(db: AsyncSession, id: int) -> Product:
     return _found(await db.get(Row, id), id)
 
 
-async def create(db: AsyncSession, new: ProductCreate) -> Product:
-    """Add a product; Conflict when its SKU is taken."""
-    row = await db.scalar(insert(Row).values(**new.model_dump()).returning(Row))
+async def create(db: AsyncSession, owner_id: int, new: ProductCreate) -> Product:
+    """Add a product of this owner; Conflict when its SKU is taken."""
+    row = await db.scalar(insert(Row).values(**new.model_dump(), owner_id=owner_id).returning(Row))
     return Product.model_validate(row)
 
 
-async def _check(db: AsyncSession, id: int, check: Check | None) -> None:
-    """Lock the row and look at it first, if there is a condition."""
+async def _check(db: AsyncSession, owner_id: int, id: int, check: Check | None) -> None:
+    """Lock the owner's row and look at it first, if there is a condition."""
     if check:
-        check(_found(await db.get(Row, id, with_for_update=True), id))
+        mine = select(Row).where(Row.id == id, Row.owner_id == owner_id).with_for_update()
+        check(_found(await db.scalar(mine), id))
 
 
-async def change(db: AsyncSession, id: int, changes: ProductChange, check: Check | None = None) -> Product:
-    """Change the named fields, or NotFound; PreconditionFailed when the product does not pass the check."""
-    await _check(db, id, check)
+async def change(
+    db: AsyncSession, owner_id: int, id: int, changes: ProductChange, check: Check | None = None
+) -> Product:
+    """Change the named fields; NotFound unless it is the owner's, PreconditionFailed by the check."""
+    await _check(db, owner_id, id, check)
+    mine = update(Row).where(Row.id == id, Row.owner_id == owner_id)
     values = changes.model_dump(exclude_unset=True)
-    return _found(await db.scalar(update(Row).where(Row.id == id).values(**values).returning(Row)), id)
+    return _found(await db.scalar(mine.values(**values).returning(Row)), id)
 
 
-async def remove(db: AsyncSession, id: int, check: Check | None = None) -> None:
-    """Delete the product, or NotFound; Conflict when it was ever ordered; PreconditionFailed as above."""
-    await _check(db, id, check)
-    _found(await db.scalar(delete(Row).where(Row.id == id).returning(Row)), id)
+async def remove(db: AsyncSession, owner_id: int, id: int, check: Check | None = None) -> None:
+    """Delete the product; NotFound unless it is the owner's, Conflict when it was ever ordered."""
+    await _check(db, owner_id, id, check)
+    mine = delete(Row).where(Row.id == id, Row.owner_id == owner_id)
+    _found(await db.scalar(mine.returning(Row)), id)

@@ -4,7 +4,7 @@ import pytest
 from httpx2 import AsyncClient
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tests.factories import add_product
+from tests.products import add_product
 
 
 @pytest.fixture(autouse=True)

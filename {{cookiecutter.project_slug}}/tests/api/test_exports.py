@@ -4,37 +4,42 @@ from httpx2 import AsyncClient
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.jobs import enqueue
+from app.jobs.exports import BuildExport
 from app.models.exports import Export
 from app.models.jobs import JobRow
+from app.models.orders import Order, OrderItem
+from app.models.users import User
 from app.services import exports
 from tests.factories import add_user
+from tests.products import add_product
 
 ORDERS = {"resource": "orders"}
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 WHO = {"x-request-id": "order-7-abc", "traceparent": TRACE}
 
 
-async def test_an_export_is_accepted_as_a_job(client: AsyncClient, db: AsyncSession):
-    answer = await client.post("/api/exports", json=ORDERS, headers=WHO)
+async def test_an_export_is_accepted_as_a_job(member: AsyncClient, db: AsyncSession):
+    answer = await member.post("/api/exports", json=ORDERS, headers=WHO)
     assert (answer.status_code, answer.headers["retry-after"]) == (202, "1")
-    job = await client.get(answer.headers["location"])
+    job = await member.get(answer.headers["location"])
     assert (job.json()["kind"], job.json()["state"]) == ("build_export", "queued")
     row = await db.scalar(select(JobRow))
     assert row and (row.payload, row.request_id) == (ORDERS, "order-7-abc")
     assert row.traceparent == WHO["traceparent"]
 
 
-async def test_the_same_idempotency_key_gives_the_same_job(client: AsyncClient, db: AsyncSession):
+async def test_the_same_idempotency_key_gives_the_same_job(member: AsyncClient, db: AsyncSession):
     key = {"idempotency-key": "monday"}
-    first = await client.post("/api/exports", json=ORDERS, headers=key)
-    second = await client.post("/api/exports", json=ORDERS, headers=key)
+    first = await member.post("/api/exports", json=ORDERS, headers=key)
+    second = await member.post("/api/exports", json=ORDERS, headers=key)
     assert (second.status_code, second.json()["id"]) == (202, first.json()["id"])
-    other = await client.post("/api/exports", json={"resource": "posts"}, headers=key)
+    other = await member.post("/api/exports", json={"resource": "posts"}, headers=key)
     assert (other.status_code, "Idempotency-Key" in other.json()["detail"]) == (422, True)
     assert len((await db.scalars(select(JobRow))).all()) == 1
 
 
-async def test_bad_requests_are_422_and_leave_no_job(client: AsyncClient, db: AsyncSession):
+async def test_bad_requests_are_422_and_leave_no_job(member: AsyncClient, db: AsyncSession):
     for body, headers in (
         ({"resource": "users"}, {}),
         ({}, {}),
@@ -42,32 +47,40 @@ async def test_bad_requests_are_422_and_leave_no_job(client: AsyncClient, db: As
         (ORDERS, {"idempotency-key": "x" * 300}),
         (ORDERS, {"idempotency-key": "a b"}),
     ):
-        assert (await client.post("/api/exports", json=body, headers=headers)).status_code == 422
+        assert (await member.post("/api/exports", json=body, headers=headers)).status_code == 422
     assert (await db.scalars(select(JobRow))).all() == []
 
 
-async def test_the_file_is_there_when_the_job_is_done(client: AsyncClient, db: AsyncSession):
-    await add_user(db)
-    job = (await client.post("/api/exports", json={"resource": "posts"})).json()["id"]
-    assert (await client.get(f"/api/exports/{job}/file")).status_code == 404
+async def test_the_file_is_there_when_the_job_is_done(member: AsyncClient, db: AsyncSession):
+    job = (await member.post("/api/exports", json={"resource": "posts"})).json()["id"]
+    assert (await member.get(f"/api/exports/{job}/file")).status_code == 404
     row = await db.scalar(select(JobRow))
     assert row
     shown = []
-    await exports.build(db, row.id, "posts", lambda *seen: shown.append(seen))
+    await exports.build(db, row.id, int(row.owner or 0), "posts", lambda *seen: shown.append(seen))
     await db.commit()
-    file = await client.get(f"/api/exports/{job}/file")
+    file = await member.get(f"/api/exports/{job}/file")
     assert file.headers["content-disposition"] == 'attachment; filename="posts.csv"'
     assert file.text == "id,slug,title,author_id,published_at\r\n"
 
 
-async def test_another_ones_file_is_404(client: AsyncClient, db: AsyncSession):
-    job = (await client.post("/api/exports", json=ORDERS)).json()["id"]
+async def test_a_file_holds_only_what_is_the_owners(user: User, db: AsyncSession):
+    lamp, bob = await add_product(db), await add_user(db)
+    for buyer in (user, bob):
+        item = OrderItem(product_id=lamp.id, quantity=1, unit_price=lamp.price)
+        db.add(Order(user_id=buyer.id, total=lamp.price, items=[item]))
+    job = await enqueue(db, BuildExport(resource="orders"), owner=str(user.id))
+    assert await exports.build(db, job.id, user.id, "orders", lambda *_: None) == 1
+
+
+async def test_another_ones_file_is_404(member: AsyncClient, db: AsyncSession):
+    job = (await member.post("/api/exports", json=ORDERS)).json()["id"]
     row = await db.scalar(select(JobRow))
     assert row
     row.owner = "mallory"
     db.add(Export(job_id=row.id, name="orders.csv", media_type="text/csv", content=b"secret"))
     await db.commit()
-    assert (await client.get(f"/api/exports/{job}/file")).status_code == 404
+    assert (await member.get(f"/api/exports/{job}/file")).status_code == 404
 
 
 def test_formulas_are_made_inert():

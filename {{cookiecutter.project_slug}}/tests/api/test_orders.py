@@ -5,14 +5,16 @@ from httpx2 import AsyncClient
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models.products import Product
-from tests.factories import add_product, add_user
+from app.models.users import User
+from tests.factories import add_user
+from tests.products import add_product
 
 
-async def test_buying_takes_from_the_stock_at_todays_price(client: AsyncClient, db: AsyncSession):
-    ada, lamp = await add_user(db), await add_product(db, price="0.10", stock=5)
+async def test_buying_takes_from_the_stock_at_todays_price(member: AsyncClient, user: User, db: AsyncSession):
+    lamp = await add_product(db, price="0.10", stock=5)
     desk = await add_product(db, price="199.99", stock=1)
     items = [{"product_id": desk.id, "quantity": 1}, {"product_id": lamp.id, "quantity": 3}]
-    answer = await client.post(f"/api/users/{ada.id}/orders", json={"items": items})
+    answer = await member.post(f"/api/users/{user.id}/orders", json={"items": items})
     assert answer.status_code == 201
     assert answer.json()["total"] == "200.29"
     stocks = {p.id: p.stock for p in await _reread(db, lamp, desk)}
@@ -25,58 +27,62 @@ async def _reread(db: AsyncSession, *products: Product) -> list[Product]:
     return list(products)
 
 
-async def test_the_list_is_one_query_newest_first(client: AsyncClient, db: AsyncSession, queries):
-    ada, lamp = await add_user(db), await add_product(db)
+async def test_the_list_is_one_query_newest_first(member: AsyncClient, user: User, db: AsyncSession, queries):
+    lamp = await add_product(db)
     for quantity in (1, 2):
         body = {"items": [{"product_id": lamp.id, "quantity": quantity}]}
-        await client.post(f"/api/users/{ada.id}/orders", json=body)
+        await member.post(f"/api/users/{user.id}/orders", json=body)
     with queries() as sent:
-        answer = await client.get(f"/api/users/{ada.id}/orders")
-    assert len(sent) == 1
+        answer = await member.get(f"/api/users/{user.id}/orders")
+    assert len(sent) == 2  # who asks, and the orders
     assert [order["items"][0]["quantity"] for order in answer.json()["items"]] == [2, 1]
 
 
-async def test_a_user_without_orders_has_an_empty_list(client: AsyncClient, db: AsyncSession):
-    ada = await add_user(db)
-    assert (await client.get(f"/api/users/{ada.id}/orders")).json() == {"items": []}
+async def test_a_user_without_orders_has_an_empty_list(member: AsyncClient, user: User, db: AsyncSession):
+    assert (await member.get(f"/api/users/{user.id}/orders")).json() == {"items": []}
 
 
-async def test_an_unknown_user_is_404(client: AsyncClient, db: AsyncSession):
-    lamp = await add_product(db)
+async def test_anybody_else_is_404(member: AsyncClient, db: AsyncSession):
+    lamp, somebody = await add_product(db), await add_user(db)
     body = {"items": [{"product_id": lamp.id, "quantity": 1}]}
-    for answer in (
-        await client.get("/api/users/9999999/orders"),
-        await client.post("/api/users/9999999/orders", json=body),
-    ):
-        assert answer.status_code == 404
-        assert answer.json()["detail"] == "There is no user 9999999."
+    for other in (somebody.id, 9999999):
+        for answer in (
+            await member.get(f"/api/users/{other}/orders"),
+            await member.post(f"/api/users/{other}/orders", json=body),
+        ):
+            assert answer.status_code == 404
+            assert answer.json()["detail"] == f"There is no user {other}."
 
 
-async def test_more_than_the_stock_is_409_and_takes_nothing(client: AsyncClient, db: AsyncSession):
-    ada, lamp, desk = await add_user(db), await add_product(db, stock=5), await add_product(db, stock=1)
+async def test_strangers_are_401(client: AsyncClient, user: User):
+    assert (await client.get(f"/api/users/{user.id}/orders")).status_code == 401
+
+
+async def test_more_than_the_stock_is_409_and_takes_nothing(
+    member: AsyncClient, user: User, db: AsyncSession
+):
+    lamp, desk = await add_product(db, stock=5), await add_product(db, stock=1)
     items = [{"product_id": lamp.id, "quantity": 5}, {"product_id": desk.id, "quantity": 2}]
-    answer = await client.post(f"/api/users/{ada.id}/orders", json={"items": items})
+    answer = await member.post(f"/api/users/{user.id}/orders", json={"items": items})
     assert answer.status_code == 409
     assert answer.json()["detail"] == f"Only 1 of product {desk.id} are left."
     assert [product.stock for product in await _reread(db, lamp, desk)] == [5, 1]
 
 
 @pytest.mark.parametrize("items", [[], [{"product_id": 1, "quantity": 0}], [{"product_id": 1}]], ids=str)
-async def test_a_bad_order_is_422(client: AsyncClient, db: AsyncSession, items: list):
-    ada = await add_user(db)
-    assert (await client.post(f"/api/users/{ada.id}/orders", json={"items": items})).status_code == 422
+async def test_a_bad_order_is_422(member: AsyncClient, user: User, db: AsyncSession, items: list):
+    assert (await member.post(f"/api/users/{user.id}/orders", json={"items": items})).status_code == 422
 
 
-async def test_an_unknown_product_is_409(client: AsyncClient, db: AsyncSession):
-    ada = await add_user(db)
+async def test_an_unknown_product_is_409(member: AsyncClient, user: User, db: AsyncSession):
     body = {"items": [{"product_id": 9999999, "quantity": 1}]}
-    answer = await client.post(f"/api/users/{ada.id}/orders", json=body)
+    answer = await member.post(f"/api/users/{user.id}/orders", json=body)
     assert (answer.status_code, answer.json()["detail"]) == (409, "Product 9999999 is not for sale.")
 
 
-async def test_lines_of_one_product_add_up(client: AsyncClient, db: AsyncSession):
-    ada, lamp = await add_user(db), await add_product(db, price="2.50", stock=3)
+async def test_lines_of_one_product_add_up(member: AsyncClient, user: User, db: AsyncSession):
+    lamp = await add_product(db, price="2.50", stock=3)
     body = {"items": [{"product_id": lamp.id, "quantity": 1}, {"product_id": lamp.id, "quantity": 2}]}
-    answer = await client.post(f"/api/users/{ada.id}/orders", json=body)
+    answer = await member.post(f"/api/users/{user.id}/orders", json=body)
     items = [{"product_id": lamp.id, "quantity": 3, "unit_price": "2.50"}]
     assert (answer.json()["items"], answer.json()["total"]) == (items, "7.50")

@@ -7,18 +7,20 @@ from httpx2 import AsyncClient
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models.orders import Order, OrderItem
-from tests.factories import add_product, add_user
+from app.models.users import User
+from tests.factories import add_user
+from tests.products import add_product
 
 LAMP = {"sku": "desk-lamp", "name": "Desk lamp", "category": "home/lighting", "price": "39.90", "stock": 3}
 
 
-async def test_create_then_read(client: AsyncClient, queries):
+async def test_create_then_read(member: AsyncClient, queries):
     with queries() as sent:
-        created = await client.post("/api/products", json=LAMP)
+        created = await member.post("/api/products", json=LAMP)
     assert created.status_code == 201
-    assert len(sent) == 1
+    assert len(sent) == 2
     with queries() as sent:
-        read = await client.get(created.headers["location"])
+        read = await member.get(created.headers["location"])
     assert read.json() == created.json()
     assert read.json()["price"] == "39.90"
     assert len(sent) == 1
@@ -42,9 +44,9 @@ async def test_create_then_read(client: AsyncClient, queries):
     ],
     ids=lambda value: ascii(value),
 )
-async def test_bad_fields_are_named_and_not_echoed(client: AsyncClient, change: dict, field: str):
+async def test_bad_fields_are_named_and_not_echoed(member: AsyncClient, change: dict, field: str):
     body = json.dumps(LAMP | change)  # escapes what UTF-8 cannot hold
-    answer = await client.post("/api/products", content=body, headers={"content-type": "application/json"})
+    answer = await member.post("/api/products", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 422
     (error,) = answer.json()["errors"]
     assert error["field"] == field
@@ -54,61 +56,82 @@ async def test_bad_fields_are_named_and_not_echoed(client: AsyncClient, change: 
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"null", b"{", b"[" * 100_000, b"\xff", b'{"sku": NaN}', b"1" * 5000]
 )
-async def test_a_body_that_is_no_product_is_refused(client: AsyncClient, body: bytes):
-    answer = await client.post("/api/products", content=body, headers={"content-type": "application/json"})
+async def test_a_body_that_is_no_product_is_refused(member: AsyncClient, body: bytes):
+    answer = await member.post("/api/products", content=body, headers={"content-type": "application/json"})
     assert answer.status_code in {400, 422}
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_body_of_another_kind_is_refused(client: AsyncClient):
-    answer = await client.post("/api/products", content=b"sku=x", headers={"content-type": "text/plain"})
+async def test_a_body_of_another_kind_is_refused(member: AsyncClient):
+    answer = await member.post("/api/products", content=b"sku=x", headers={"content-type": "text/plain"})
     assert answer.status_code == 422
 
 
-async def test_the_sku_is_unique(client: AsyncClient):
-    await client.post("/api/products", json=LAMP)
-    answer = await client.post("/api/products", json=LAMP)
+async def test_the_sku_is_unique(member: AsyncClient):
+    await member.post("/api/products", json=LAMP)
+    answer = await member.post("/api/products", json=LAMP)
     assert answer.status_code == 409
     assert answer.json()["detail"] == "Another product has this SKU."
 
 
-async def test_change_some_fields(client: AsyncClient, db: AsyncSession, queries):
-    lamp = await add_product(db)
+async def test_change_some_fields(member: AsyncClient, user: User, db: AsyncSession, queries):
+    lamp = await add_product(db, owner_id=user.id)
     with queries() as sent:
-        answer = await client.patch(f"/api/products/{lamp.id}", json={"price": "5.00"})
-    assert len(sent) == 1
+        answer = await member.patch(f"/api/products/{lamp.id}", json={"price": "5.00"})
+    assert len(sent) == 2
     changed = answer.json()
     assert (changed["price"], changed["name"]) == ("5.00", lamp.name)
 
 
 @pytest.mark.parametrize("body", [{}, {"name": None}, {"sku": "other"}], ids=str)
-async def test_a_change_of_nothing_is_refused(client: AsyncClient, db: AsyncSession, body: dict):
-    lamp = await add_product(db)
-    assert (await client.patch(f"/api/products/{lamp.id}", json=body)).status_code == 422
+async def test_a_change_of_nothing_is_refused(member: AsyncClient, user: User, db: AsyncSession, body: dict):
+    lamp = await add_product(db, owner_id=user.id)
+    assert (await member.patch(f"/api/products/{lamp.id}", json=body)).status_code == 422
 
 
-async def test_delete(client: AsyncClient, db: AsyncSession, queries):
-    lamp = await add_product(db)
+async def test_delete(member: AsyncClient, user: User, db: AsyncSession, queries):
+    lamp = await add_product(db, owner_id=user.id)
     with queries() as sent:
-        answer = await client.delete(f"/api/products/{lamp.id}")
-    assert (answer.status_code, answer.content, len(sent)) == (204, b"", 1)
-    assert (await client.get(f"/api/products/{lamp.id}")).status_code == 404
+        answer = await member.delete(f"/api/products/{lamp.id}")
+    assert (answer.status_code, answer.content, len(sent)) == (204, b"", 2)
+    assert (await member.get(f"/api/products/{lamp.id}")).status_code == 404
 
 
-async def test_what_was_ordered_stays(client: AsyncClient, db: AsyncSession):
-    lamp, ada = await add_product(db), await add_user(db)
+@pytest.mark.parametrize("method", ["patch", "delete"])
+async def test_what_is_somebody_elses_is_404_and_stays(member: AsyncClient, db: AsyncSession, method: str):
+    lamp = await add_product(db)
+    body = {"stock": 1} if method == "patch" else None
+    answer = await member.request(method, f"/api/products/{lamp.id}", json=body)
+    assert (answer.status_code, answer.json()["detail"]) == (404, f"There is no product {lamp.id}.")
+    assert (await member.get(f"/api/products/{lamp.id}")).json()["stock"] == 10
+
+
+async def test_strangers_read_and_do_not_write(client: AsyncClient, db: AsyncSession):
+    lamp = await add_product(db)
+    path = f"/api/products/{lamp.id}"
+    for method, url, body in (
+        ("post", "/api/products", LAMP),
+        ("patch", path, {"stock": 1}),
+        ("delete", path, None),
+    ):
+        assert (await client.request(method, url, json=body)).status_code == 401
+    assert (await client.get(path)).status_code == 200
+
+
+async def test_what_was_ordered_stays(member: AsyncClient, user: User, db: AsyncSession):
+    lamp, ada = await add_product(db, owner_id=user.id), await add_user(db)
     item = OrderItem(product_id=lamp.id, quantity=1, unit_price=lamp.price)
     db.add(Order(user_id=ada.id, total=lamp.price, items=[item]))
     await db.commit()
-    answer = await client.delete(f"/api/products/{lamp.id}")
+    answer = await member.delete(f"/api/products/{lamp.id}")
     assert answer.status_code == 409
     assert answer.json()["detail"] == "This product was ordered and cannot be deleted."
 
 
 @pytest.mark.parametrize("method", ["get", "patch", "delete"])
-async def test_unknown_numbers_are_404(client: AsyncClient, method: str):
+async def test_unknown_numbers_are_404(member: AsyncClient, method: str):
     body = {"stock": 1} if method == "patch" else None
-    answer = await client.request(method, "/api/products/9999999", json=body)
+    answer = await member.request(method, "/api/products/9999999", json=body)
     assert answer.status_code == 404
     assert answer.json()["detail"] == "There is no product 9999999."
 
@@ -149,36 +172,36 @@ async def test_what_the_caller_has_is_304(client: AsyncClient, db: AsyncSession,
         assert again.status_code == 200
 
 
-async def test_a_change_changes_the_tag(client: AsyncClient, db: AsyncSession):
-    lamp = await add_product(db)
-    tags = [(await client.get(f"/api/products/{lamp.id}")).headers["etag"]]
+async def test_a_change_changes_the_tag(member: AsyncClient, user: User, db: AsyncSession):
+    lamp = await add_product(db, owner_id=user.id)
+    tags = [(await member.get(f"/api/products/{lamp.id}")).headers["etag"]]
     for stock in (1, 2):
-        changed = await client.patch(f"/api/products/{lamp.id}", json={"stock": stock})
+        changed = await member.patch(f"/api/products/{lamp.id}", json={"stock": stock})
         tags.append(changed.headers["etag"])
-        assert (await client.get(f"/api/products/{lamp.id}")).headers["etag"] == tags[-1]
+        assert (await member.get(f"/api/products/{lamp.id}")).headers["etag"] == tags[-1]
     assert len(set(tags)) == 3
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-async def test_jobs_9_a_lost_update_is_412(client: AsyncClient, db: AsyncSession, method: str):
-    lamp = await add_product(db)
+async def test_jobs_9_a_lost_update_is_412(member: AsyncClient, user: User, db: AsyncSession, method: str):
+    lamp = await add_product(db, owner_id=user.id)
     url = f"/api/products/{lamp.id}"
-    tag = (await client.get(url)).headers["etag"]
+    tag = (await member.get(url)).headers["etag"]
     mine = {"if-match": tag, "if-none-match": "*"}
-    assert (await client.patch(url, json={"stock": 1}, headers=mine)).status_code == 200
+    assert (await member.patch(url, json={"stock": 1}, headers=mine)).status_code == 200
     body = {"stock": 2} if method == "PATCH" else None
     for header in (tag, "", f"W/{tag}", '"other"'):
-        late = await client.request(method, url, json=body, headers={"if-match": header})
+        late = await member.request(method, url, json=body, headers={"if-match": header})
         assert (late.status_code, late.json()["detail"]) == (
             412,
             "It has changed since you read it. Read it again.",
         )
-    assert (await client.get(url)).json()["stock"] == 1
-    assert (await client.request(method, url, json=body, headers={"if-match": "*"})).is_success
+    assert (await member.get(url)).json()["stock"] == 1
+    assert (await member.request(method, url, json=body, headers={"if-match": "*"})).is_success
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-async def test_a_condition_on_nothing_is_404(client: AsyncClient, method: str):
+async def test_a_condition_on_nothing_is_404(member: AsyncClient, method: str):
     body = {"stock": 2} if method == "PATCH" else None
-    got = await client.request(method, "/api/products/9999999", json=body, headers={"if-match": "*"})
+    got = await member.request(method, "/api/products/9999999", json=body, headers={"if-match": "*"})
     assert got.status_code == 404

@@ -8,9 +8,7 @@ from app.deps import Db, Owner
 from app.jobs.exports import BuildExport
 from app.schemas.exports import ExportCreate
 from app.schemas.jobs import IdempotencyKey, Job
-from filerouter import RouteConfig, operation
-
-config = RouteConfig(public=True)
+from filerouter import operation
 
 
 @operation(status_code=202)

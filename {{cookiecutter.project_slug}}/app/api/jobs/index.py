@@ -7,9 +7,6 @@ from fastapi import Query
 from app.deps import Db, Owner
 from app.schemas.jobs import JobList, JobQuery
 from app.services import jobs
-from filerouter import RouteConfig
-
-config = RouteConfig(public=True)
 
 
 async def get(query: Annotated[JobQuery, Query()], db: Db, owner: Owner) -> JobList:

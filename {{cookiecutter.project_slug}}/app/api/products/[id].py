@@ -4,7 +4,7 @@ from app.core.conditional import Conditional
 from app.core.errors import Conflict, NotFound, PreconditionFailed
 from app.core.problems import problems
 from app.core.types import Id
-from app.deps import Db
+from app.deps import CurrentUser, Db
 from app.schemas.products import Product, ProductChange
 from app.services import products
 from filerouter import RouteConfig, operation
@@ -19,12 +19,12 @@ async def get(id: Id, db: Db, http: Conditional) -> Product:
 
 
 @operation(responses=problems(PreconditionFailed))
-async def patch(id: Id, changes: ProductChange, db: Db, http: Conditional) -> Product:
-    """Change the named fields of a product; with `If-Match`, only what the caller has read."""
-    return http.answer(await products.change(db, id, changes, http.check))
+async def patch(id: Id, changes: ProductChange, user: CurrentUser, db: Db, http: Conditional) -> Product:
+    """Change the named fields of a product of yours; with `If-Match`, only what the caller has read."""
+    return http.answer(await products.change(db, user.id, id, changes, http.check))
 
 
 @operation(status_code=204, responses=problems(Conflict, PreconditionFailed))
-async def delete(id: Id, db: Db, http: Conditional) -> None:
-    """Delete a product that was never ordered; with `If-Match`, only what the caller has read."""
-    await products.remove(db, id, http.check)
+async def delete(id: Id, user: CurrentUser, db: Db, http: Conditional) -> None:
+    """Delete a product of yours that was never ordered; with `If-Match`, only what the caller has read."""
+    await products.remove(db, user.id, id, http.check)

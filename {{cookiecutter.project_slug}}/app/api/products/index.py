@@ -7,7 +7,7 @@ from fastapi import Query, Request, Response
 from app.core.errors import Conflict, NotFound
 from app.core.paging import Page, link
 from app.core.problems import problems
-from app.deps import Db
+from app.deps import CurrentUser, Db
 from app.schemas.products import Product, ProductCreate, ProductQuery
 from app.services import products
 from filerouter import RouteConfig, operation
@@ -26,8 +26,8 @@ async def get(
 
 
 @operation(status_code=201, responses=problems(Conflict))
-async def post(new: ProductCreate, db: Db, response: Response) -> Product:
-    """Add a product."""
-    product = await products.create(db, new)
+async def post(new: ProductCreate, user: CurrentUser, db: Db, response: Response) -> Product:
+    """Add a product, which only you can change."""
+    product = await products.create(db, user.id, new)
     response.headers["Location"] = f"/api/products/{product.id}"
     return product

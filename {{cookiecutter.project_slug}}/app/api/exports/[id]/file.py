@@ -10,7 +10,7 @@ from app.deps import Db, Owner
 from app.services import exports
 from filerouter import RouteConfig, operation
 
-config = RouteConfig(public=True, responses=problems(NotFound))
+config = RouteConfig(responses=problems(NotFound))
 
 
 @operation(

@@ -14,7 +14,7 @@ from app.schemas.jobs import Job
 from app.services import jobs
 from filerouter import RouteConfig, operation
 
-config = RouteConfig(public=True, responses=problems(NotFound))
+config = RouteConfig(responses=problems(NotFound))
 
 
 async def _found(id: UUID, sessions: NewSessions, owner: Owner) -> None:

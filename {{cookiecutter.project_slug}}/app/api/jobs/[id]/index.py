@@ -12,7 +12,7 @@ from app.schemas.jobs import Job
 from app.services import jobs
 from filerouter import RouteConfig, operation
 
-config = RouteConfig(public=True, responses=problems(NotFound))
+config = RouteConfig(responses=problems(NotFound))
 
 
 @operation(responses=revisions.UNCHANGED)

@@ -9,7 +9,7 @@ from app.schemas.jobs import Job
 from app.services import jobs
 from filerouter import RouteConfig, operation
 
-config = RouteConfig(public=True, responses=problems(NotFound, Conflict))
+config = RouteConfig(responses=problems(NotFound, Conflict))
 
 
 @operation(status_code=202)

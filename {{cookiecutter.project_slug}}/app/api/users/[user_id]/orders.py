@@ -3,20 +3,20 @@
 from app.core.errors import Conflict, NotFound
 from app.core.problems import problems
 from app.core.types import Id
-from app.deps import Db
+from app.deps import CurrentUser, Db
 from app.schemas.orders import Order, OrderCreate, OrderList
 from app.services import orders
 from filerouter import RouteConfig, operation
 
-config = RouteConfig(public=True, responses=problems(NotFound))
+config = RouteConfig(responses=problems(NotFound))
 
 
-async def get(user_id: Id, db: Db) -> OrderList:
-    """List a user's orders, newest first."""
-    return await orders.of_user(db, user_id)
+async def get(user_id: Id, user: CurrentUser, db: Db) -> OrderList:
+    """List your orders, newest first."""
+    return await orders.of_user(db, user.only(user_id))
 
 
 @operation(status_code=201, responses=problems(Conflict))
-async def post(user_id: Id, new: OrderCreate, db: Db) -> Order:
+async def post(user_id: Id, new: OrderCreate, user: CurrentUser, db: Db) -> Order:
     """Place an order: takes the items from the stock, at today's prices."""
-    return await orders.place(db, user_id, new)
+    return await orders.place(db, user.only(user_id), new)

@@ -1,11 +1,11 @@
-"""The tables of the example: users, products, orders, posts, files, exports, contact messages."""
+"""The tables of the example: products, orders, posts, files, exports, contact messages."""
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
@@ -52,6 +52,7 @@ def upgrade() -> None:
     op.create_table(
         "products",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("owner_id", sa.BigInteger(), nullable=False),
         sa.Column("sku", sa.String(length=60), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("description", sa.Text(), server_default="", nullable=False),
@@ -66,6 +67,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("price >= 0", name=op.f("ck_products_price_not_negative")),
         sa.CheckConstraint("stock >= 0", name=op.f("ck_products_stock_not_negative")),
+        sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name=op.f("fk_products_owner_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_products")),
         sa.UniqueConstraint("sku", name=op.f("uq_products_sku")),
     )
@@ -76,17 +78,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_ops={"category": "text_pattern_ops"},
     )
-    op.create_table(
-        "users",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("email", sa.String(length=254), nullable=False),
-        sa.Column("name", sa.String(length=200), nullable=False),
-        sa.Column(
-            "created_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
-        sa.UniqueConstraint("email", name=op.f("uq_users_email")),
-    )
+    op.create_index(op.f("ix_products_owner_id"), "products", ["owner_id"], unique=False)
     op.create_table(
         "orders",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -141,10 +133,10 @@ def downgrade() -> None:
     op.drop_table("posts")
     op.drop_index(op.f("ix_orders_user_id_id"), table_name="orders")
     op.drop_table("orders")
-    op.drop_table("users")
     op.drop_index(
         op.f("ix_products_category"), table_name="products", postgresql_ops={"category": "text_pattern_ops"}
     )
+    op.drop_index(op.f("ix_products_owner_id"), table_name="products")
     op.drop_table("products")
     op.drop_table("files")
     op.drop_table("exports")

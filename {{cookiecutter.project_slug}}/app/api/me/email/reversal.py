@@ -1,0 +1,29 @@
+"""/api/me/email/reversal?token=…: where the link in the mail to the old address leads."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.core.forms import body_of, json_or_form
+from app.core.pages import PAGE, Form, answer
+from app.core.problems import problems
+from app.deps import Client, Db
+from app.schemas.passwords import TokenUse
+from app.schemas.users import MailToken, TokenState
+from app.services import emails, tokens
+from filerouter import RouteConfig, operation
+
+config = RouteConfig(public=True)
+_FORM = Form("Take your old e-mail address back", "Take it back")
+
+
+@operation(responses=PAGE, response_model=TokenState)
+async def get(token: MailToken, db: Db, request: Request):
+    """Look at the link: a page for browsers, JSON for programs. Uses nothing up."""
+    return answer(request, await tokens.state(db, "revert", token), _FORM, token)
+
+
+@operation(status_code=204, responses=problems(415), openapi_extra=body_of(TokenUse))
+async def post(form: Annotated[TokenUse, Depends(json_or_form(TokenUse))], db: Db, client: Client) -> None:
+    """Take the account back to the old address: signs everybody out, and mails a link for a new password."""
+    await emails.revert(db, form.token, client)

@@ -1,0 +1,28 @@
+"""What a request passes before it reaches a route, outermost first."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import HTTPConnection
+
+from app.core.csrf import SameOrigin
+from app.core.deadline import BodyDeadline
+from app.core.errors import Problem
+from app.core.identity.providers import Providers
+from app.core.throttle import Throttle
+from app.settings import Settings
+
+Refused = Callable[[HTTPConnection, Problem], Awaitable[None]]
+
+
+def add_edge(app: FastAPI, settings: Settings, refused: Refused) -> None:
+    """Known hosts only, no foreign pages, no slow bodies. `refused` writes refusals into the audit trail."""
+    app.state.settings = settings
+    app.state.throttle = Throttle(settings.redis_url)
+    app.state.providers = Providers(settings)
+    app.state.refused = refused
+    app.add_middleware(BodyDeadline, seconds=settings.body_seconds)
+    app.add_middleware(SameOrigin, origin=settings.origin, refused=refused)
+    hosts = settings.allowed_hosts.split(",")
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)

@@ -1,0 +1,70 @@
+"""Passwords: changed by who knows them, reset by who reads the mailbox."""
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core import passwords
+from app.core.errors import Unprocessable
+from app.core.work import Work
+from app.models.users import Password, User
+from app.schemas.notices import Notice, ResetNotice
+from app.schemas.passwords import PasswordChange, PasswordForgotten, PasswordReset
+from app.services import events, limits, notices, sessions, tokens
+from app.services.sessions import SignedIn
+
+
+async def change(work: Work, user: SignedIn, form: PasswordChange) -> str:
+    """Set the new one if the current one is right; the token of the session that goes on, alone."""
+    await limits.client(work, "password.throttled")
+    await limits.sign_in(work, user.email, None)
+    async with work.transaction() as db:
+        stored = await db.scalar(select(Password.hash).where(Password.user_id == user.id))
+    correct, _ = await passwords.verify(form.current.get_secret_value(), stored)
+    if not correct:
+        raise Unprocessable("This is not your current password.", event="password.refused", user_id=user.id)
+    await limits.forgive(work, user.email, None)
+    hashed = await _hash(work, form.new.get_secret_value(), user.email, user.name, field="new")
+    async with work.transaction() as db:
+        await _store(db, work, user.id, user.email, hashed)
+        return await sessions.start(db, user.id, work.client, methods=["pwd"])
+
+
+async def forgot(work: Work, form: PasswordForgotten) -> None:
+    """Ask for a link. Whether the address is known is found out by the worker, behind the answer."""
+    await limits.client(work, "reset.throttled")
+    if await limits.may_mail(work, form.email):
+        async with work.transaction() as db:
+            await events.record(db, "reset.asked", work.client, None)
+            await notices.tell(db, ResetNotice(email=form.email))
+
+
+async def reset(work: Work, form: PasswordReset) -> None:
+    """Set a new one with the link from the mail. Ends all sessions and starts none."""
+    await limits.client(work, "reset.throttled")
+    async with work.transaction() as db:
+        pending = await tokens.look(db, "reset", form.token)
+        user = await db.get(User, pending.user_id) if pending and pending.user_id else None
+    if user is None or user.disabled_at:
+        raise tokens.no_longer_valid("reset")
+    hashed = await _hash(work, form.password.get_secret_value(), user.email, user.name)
+    async with work.transaction() as db:
+        await tokens.consume(db, "reset", form.token)
+        await _store(db, work, user.id, user.email, hashed)
+    await limits.unlock(work, user.email)
+
+
+async def _hash(work: Work, secret: str, email: str, name: str, field: str = "password") -> str:
+    await passwords.check(secret, about=[email, name, work.settings.public_url], field=field)
+    return await passwords.hash_password(secret)
+
+
+async def _store(db: AsyncSession, work: Work, user_id: int, email: str, hashed: str) -> None:
+    """A new password ends every session and every link that the old one could have led to."""
+    values = {"hash": hashed, "changed_at": func.now()}
+    new = insert(Password).values(user_id=user_id, **values)
+    await db.execute(new.on_conflict_do_update(index_elements=["user_id"], set_=values))
+    await sessions.end_all(db, user_id)
+    await tokens.revoke(db, user_id, "reset", "email")
+    await events.record(db, "password.changed", work.client, user_id)
+    await notices.tell(db, Notice(kind="password_changed", email=email))

@@ -1,0 +1,301 @@
+"""SIGNUP: asking for an account, and confirming it."""
+
+import time
+
+import pytest
+from httpx2 import AsyncClient
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.models.sessions import Session
+from app.models.users import User
+from app.services import limits
+from tests.factories import PASSWORD, add_user, new_email
+
+
+def form(**fields) -> dict:
+    return {"email": new_email(), "name": "Ada Lindqvist", "password": PASSWORD} | fields
+
+
+async def test_an_account_is_made_when_its_mailbox_and_password_agree(client, mailbox, db, events):
+    ada = form()
+    answer = await client.post("/api/users", json=ada)
+    assert answer.status_code == 202
+    assert not await db.scalar(select(User.id).where(User.email == ada["email"]))
+    message = await mailbox.one()
+    assert (message["to"], message["subject"]) == (ada["email"], "Confirm your e-mail address")
+    made = await client.post("/api/users/confirmation", json={"token": _token(message), "password": PASSWORD})
+    assert (made.status_code, made.json()["email"]) == (201, ada["email"])
+    assert not made.headers.get("set-cookie")
+    assert (
+        await client.post("/api/session", json={k: ada[k] for k in ("email", "password")})
+    ).status_code == 204
+    assert await events() == ["sign_up.asked", "user.created", "session.started"]
+
+
+def _token(message) -> str:
+    from tests.accounts.conftest import token_in
+
+    return token_in(message)
+
+
+async def test_SIGNUP_1_known_and_new_addresses_get_the_same_answer(client, mailbox, db):
+    known, new = form(email=(await add_user(db)).email), form()
+    answers = [await client.post("/api/users", json=body) for body in (known, new)]
+    first, second = answers
+    assert (first.status_code, first.json()) == (second.status_code, second.json()) == (202, first.json())
+    assert set(first.headers) == set(second.headers)
+    assert "set-cookie" not in first.headers
+    mails = {recipients[0]: message["subject"] for recipients, message in await mailbox()}
+    assert mails == {
+        known["email"]: "You already have an account",
+        new["email"]: "Confirm your e-mail address",
+    }
+
+
+async def test_SIGNUP_2_known_and_new_addresses_cost_the_same_statements(client, db, queries):
+    """The times are measured by benchmarks/accounts; here, that the work is the same."""
+    sent = []
+    for body in (form(email=(await add_user(db)).email), form()):
+        with queries() as statements:
+            await client.post("/api/users", json=body)
+        sent.append([statement.split("VALUES")[0] for statement in statements])
+    assert sent[0] == sent[1]
+
+
+async def test_SIGNUP_3_mail_goes_to_the_stored_address(client, mailbox, db):
+    stored = new_email()
+    await add_user(db, email=stored)
+    for spelling in (stored.upper(), stored.replace("@", "@").replace("example", "ＥＸＡＭＰＬＥ")):
+        await client.post("/api/password-reset", json={"email": spelling})
+        ((recipients, message),) = await mailbox()
+        assert (recipients, message["to"]) == ([stored], stored)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "a@example.com\r\nBcc: m@evil.example",
+        "a@example.com,m@evil.example",
+        '"<m@evil.example> a"@example.com',
+        "<a@example.com>",
+        "a@example.com\x00",
+        "a@exa mple.com",
+        "ä@example.com",
+        "@example.com",
+        "a" * 300 + "@example.com",
+    ],
+)
+async def test_SIGNUP_4_header_injection_is_422(client, mailbox, address):
+    assert (await client.post("/api/users", json=form(email=address))).status_code == 422
+    assert await mailbox() == []
+
+
+@pytest.mark.parametrize("name", ["X\r\nBcc: m@evil.example", "a" * 5000, "nul \x00"])
+async def test_SIGNUP_4_names_are_one_line(client, mailbox, name):
+    assert (await client.post("/api/users", json=form(name=name))).status_code == 422
+    assert await mailbox() == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["<a href=//evil.example>click</a>", "http://evil.example/", "\u202eevil", "{{7*7}} ${jndi:x} $link"],
+)
+async def test_SIGNUP_5_INPUT_5_INPUT_12_names_are_inert_in_mails(client, mailbox, name):
+    await client.post("/api/users", json=form(name=name))
+    message = await mailbox.one()
+    for part in message.iter_parts():
+        content = part.get_content()
+        assert "evil" not in content
+        assert "49" not in content.replace(_token(message), "")
+
+
+@pytest.mark.parametrize(
+    "extra", ["is_admin", "role", "org_id", "id", "email_verified", "created_at", "plan", "disabled_at"]
+)
+async def test_SIGNUP_6_extra_fields_are_named_and_refused(client, extra):
+    answer = await client.post("/api/users", json=form(**{extra: 1}))
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [extra]
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "fourteen chars",
+        "password12345678",
+        "aaaaaaaaaaaaaaaa",
+        "qwertyuiopasdfgh",
+        "123456789012345",
+        "{email}",
+    ],
+)
+async def test_SIGNUP_7_weak_passwords_are_422_with_a_reason(client, password):
+    body = form()
+    body["password"] = password.format(**body)
+    answer = await client.post("/api/users", json=body)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert (error["field"], error["type"]) == ("password", "weak_password")
+    assert body["password"] not in answer.text
+
+
+async def test_SIGNUP_7_the_products_own_name_is_weak(client, app, monkeypatch):
+    settings = app.state.settings.model_copy(update={"public_url": "https://companyname.example"})
+    monkeypatch.setitem(app.state._state, "settings", settings)
+    answer = await client.post("/api/users", json=form(password="companyname2026!"))
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "lamp orbit cactus velvet",
+        "x" * 3 + "kq9Zw7 " * 9 + "!",
+        "kq9Zw7!pLm" * 7 + "ab",
+        "kq9Zw7!pLm" * 7 + "abc",
+        "kq9Zw7!pLm" * 12 + "12345678",
+        "  blanks at both ends, kept  ",
+        "emoji 🦜🪼🧭 and lamp orbit",
+        "nul \x00 orbit velvet cactus",
+    ],
+    ids=ascii,
+)
+async def test_SIGNUP_8_long_and_odd_passwords_are_kept_exactly(client, mailbox, password):
+    body = form(password=password)
+    assert (await client.post("/api/users", json=body)).status_code == 202
+    token = await mailbox.token()
+    confirm = {"token": token, "password": password}
+    wrong = confirm | {"password": password[:-1] + "#"}
+    assert (await client.post("/api/users/confirmation", json=wrong)).status_code == 422
+    assert (await client.post("/api/users/confirmation", json=confirm)).status_code == 201
+
+
+async def test_SIGNUP_8_composed_and_decomposed_letters_are_one_password(client, mailbox):
+    await client.post("/api/users", json=form(password="caf\u00e9 orbit velvet cactus"))
+    confirm = {"token": await mailbox.token(), "password": "cafe\u0301 orbit velvet cactus"}
+    assert (await client.post("/api/users/confirmation", json=confirm)).status_code == 201
+
+
+@pytest.mark.parametrize("length", [257, 1000, 1024 * 1024])
+async def test_SIGNUP_8_over_the_cap_costs_no_hash(client, length):
+    started = time.perf_counter()
+    answer = await client.post("/api/users", json=form(password="x" * length))
+    assert answer.status_code in (413, 422)
+    assert time.perf_counter() - started < 0.5
+
+
+async def test_SIGNUP_9_a_link_works_once(client, mailbox):
+    await client.post("/api/users", json=form())
+    confirm = {"token": await mailbox.token(), "password": PASSWORD}
+    assert (await client.post("/api/users/confirmation", json=confirm)).status_code == 201
+    again = await client.post("/api/users/confirmation", json=confirm)
+    assert (again.status_code, again.json()["detail"]) == (
+        422,
+        "This link is no longer valid. Ask for a new one.",
+    )
+    assert "set-cookie" not in again.headers
+
+
+async def test_SIGNUP_9_a_second_mail_ends_the_first_link(client, mailbox):
+    body = form()
+    await client.post("/api/users", json=body)
+    first = await mailbox.token()
+    await client.post("/api/users", json=body)
+    second = await mailbox.token()
+    for token, status in ((first, 422), (second, 201)):
+        answer = await client.post("/api/users/confirmation", json={"token": token, "password": PASSWORD})
+        assert answer.status_code == status
+
+
+async def test_SIGNUP_9_a_link_expires(client, mailbox, db):
+    await client.post("/api/users", json=form())
+    token = await mailbox.token()
+    await db.execute(text("UPDATE tokens SET expires_at = now() - interval '1 second'"))
+    await db.commit()
+    answer = await client.post("/api/users/confirmation", json={"token": token, "password": PASSWORD})
+    assert answer.status_code == 422
+
+
+async def test_SIGNUP_9_looking_at_a_link_uses_nothing_up(client, mailbox):
+    await client.post("/api/users", json=form())
+    token = await mailbox.token()
+    path = f"/api/users/confirmation?token={token}"
+    assert (await client.get(path)).json()["valid"]
+    page = await client.get(path, headers={"accept": "text/html,*/*"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert (page.headers["referrer-policy"], page.headers["cache-control"]) == ("no-referrer", "no-store")
+    assert "script" not in page.text and "//" not in page.text.replace("<!", "")
+    await client.head(path)
+    sent = await client.post("/api/users/confirmation", data={"token": token, "password": PASSWORD})
+    assert sent.status_code == 201
+    assert (await client.get(path)).json() == {"valid": False, "expires_at": None}
+    assert "no longer valid" in (await client.get(path, headers={"accept": "text/html"})).text
+
+
+async def test_SIGNUP_10_another_ones_link_changes_nothing_for_who_opens_it(member, mailbox, user, db):
+    ada = form()
+    await member.post("/api/users", json=ada)
+    token = await mailbox.token()
+    answer = await member.post(
+        "/api/users/confirmation", json={"token": token, "password": "mallory's own password"}
+    )
+    assert answer.status_code == 422
+    assert (await member.get("/api/session")).json()["user"]["email"] == user.email
+    assert not await db.scalar(select(User.id).where(User.email == ada["email"]))
+
+
+async def test_SIGNUP_11_unverified_is_nobody(client, mailbox, db):
+    ceo = form()
+    await client.post("/api/users", json=ceo)
+    sign_in = {"email": ceo["email"], "password": PASSWORD}
+    assert (await client.post("/api/session", json=sign_in)).status_code == 401
+    await client.post("/api/password-reset", json={"email": ceo["email"]})
+    subjects = [message["subject"] for _, message in await mailbox()]
+    assert subjects == ["Confirm your e-mail address"]
+    assert await db.scalar(select(func.count()).select_from(Session)) == 0
+
+
+async def test_SIGNUP_11_prehijacking_fails(client, other, mailbox):
+    """Mallory asks first, with her password. Alice's mailbox alone does not confirm it; her own does."""
+    alice = new_email()
+    await other.post("/api/users", json=form(email=alice, password="mallory knows this one"))
+    trap = await mailbox.token()
+    await client.post("/api/users", json=form(email=alice))
+    assert (
+        await client.post("/api/users/confirmation", json={"token": trap, "password": PASSWORD})
+    ).status_code == 422
+    token = await mailbox.token()
+    confirm = {"token": token, "password": "mallory knows this one"}
+    assert (await other.post("/api/users/confirmation", json=confirm)).status_code == 422
+    confirm["password"] = PASSWORD
+    assert (await client.post("/api/users/confirmation", json=confirm)).status_code == 201
+    sign_in = {"email": alice, "password": "mallory knows this one"}
+    assert (await other.post("/api/session", json=sign_in)).status_code == 401
+
+
+async def test_SIGNUP_12_a_mailbox_gets_five_mails_an_hour(client, mailbox, app, db):
+    alice = (await add_user(db)).email
+    answers = []
+    for number in range(30):
+        client._transport.client = (f"10.9.{number}.1", 1)
+        path, body = "/api/password-reset", {"email": alice}
+        if number % 3 == 0:
+            path, body = "/api/users", form(email=alice)
+        answers.append((await client.post(path, json=body)).status_code)
+    assert answers == [202] * 30
+    assert len(await mailbox()) == limits.MAILS.most
+
+
+async def test_SIGNUP_13_parallel_confirmations_make_one_account(
+    client: AsyncClient, mailbox, db: AsyncSession
+):
+    """One after the other: all tests of a worker share a connection. test_races.py has them in parallel."""
+    ada = form()
+    for _ in range(3):
+        await client.post("/api/users", json=ada)
+    mails = await mailbox()
+    confirm = {"token": _token(mails[-1][1]), "password": PASSWORD}
+    statuses = [(await client.post("/api/users/confirmation", json=confirm)).status_code for _ in range(5)]
+    assert sorted(statuses) == [201, 422, 422, 422, 422]
+    assert await db.scalar(select(func.count()).where(User.email == ada["email"])) == 1
