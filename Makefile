@@ -22,7 +22,7 @@ check: $(UV)  ## Lint, formatting, types, workflows and containers, then the pro
 	$(UV) run yamllint --strict .
 	$(UV) run zizmor --quiet --offline .github "$(PROJECT)/.github"
 	$(UV) run hadolint "$(PROJECT)/Dockerfile"
-	POSTGRES_PASSWORD=x VALKEY_PASSWORD=x ALLOWED_HOSTS=x \
+	POSTGRES_PASSWORD=x VALKEY_PASSWORD=x ALLOWED_HOSTS=x PUBLIC_URL=x SIGNING_KEYS=x ENCRYPTION_KEYS=x \
 	  $(UV) run docker-compose -f "$(PROJECT)/compose.yaml" config --quiet
 	$(MAKE) --no-print-directory -C "$(PROJECT)" check
 

@@ -5,8 +5,11 @@ connection, so `DATABASE_URL` must name PostgreSQL itself here, not a pooler in 
 """
 
 import asyncio
+from graphlib import TopologicalSorter
+from typing import Any
 
 from alembic import context
+from alembic.operations.ops import DropTableOp
 from sqlalchemy import Connection, text
 
 import app.models  # noqa: F401  (registers every table)
@@ -19,11 +22,30 @@ LOCK_SECONDS = 5
 """A change waits so long for a table that is in use: whoever asks for the table meanwhile waits behind it."""
 
 
+def _dependents_first(_context: Any, _revision: Any, scripts: list[Any]) -> None:
+    """Order what a new migration drops: Alembic would drop a table before those that refer to it."""
+    for script in scripts:
+        drops = {op.table_name: op for op in script.upgrade_ops.ops if isinstance(op, DropTableOp)}
+        order = TopologicalSorter(dict.fromkeys(drops, ()))
+        for name, op in drops.items():
+            parents = {key.target_fullname.split(".")[0] for key in op.to_table().foreign_keys}
+            for parent in parents & drops.keys() - {name}:
+                order.add(parent, name)
+        others = [op for op in script.upgrade_ops.ops if not isinstance(op, DropTableOp)]
+        script.upgrade_ops.ops = others + [drops[name] for name in order.static_order()]
+        script.downgrade_ops = script.upgrade_ops.reverse()
+
+
 def _migrate(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
     connection.execute(text(f"SET lock_timeout = '{LOCK_SECONDS}s'"))
     connection.commit()
-    context.configure(connection=connection, target_metadata=Base.metadata, compare_server_default=True)
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        compare_server_default=True,
+        process_revision_directives=_dependents_first,
+    )
     with context.begin_transaction():
         context.run_migrations()
 

@@ -9,8 +9,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "main": {"api", "pages", "deps", "services", "models", "schemas", "core", "settings"},
     "seed": {"models", "core", "settings"},
-    "probe": set(),
     "rotate_keys": {"services", "core", "settings"},
+    "probe": set(),
     "relay": {"jobs", "core", "settings"},
     "worker": {"jobs", "core", "settings"},
     "api": {"deps", "schemas", "services", "jobs", "core"},
