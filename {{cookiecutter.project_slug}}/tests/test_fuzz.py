@@ -1,6 +1,7 @@
 """Schemathesis over every operation, in process, on a database of its own: no 5xx, nothing undocumented."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 from schemathesis.python.asgi import shutdown_lifespans
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 from schemathesis.transport.asgi import ASGI_TRANSPORT
 
 from app.core.db import create_engine, create_sessions
@@ -32,6 +34,9 @@ checks.positive_data_acceptance.expected_statuses = [
     "412",
 ]
 checks.not_a_server_error.expected_statuses = [*checks.not_a_server_error.expected_statuses, "502"]
+# What is well formed there and refused all the same: tokens that nobody was sent, passwords that are easy to
+# guess, places that are not ours. No schema can say which.
+JUDGED = re.compile(r"/api/(auth/|me/email/|me/password|password-reset|users($|/confirmation))")
 
 
 async def _fill(url: str) -> None:
@@ -70,4 +75,5 @@ def test_every_operation_keeps_its_contract(case: schemathesis.Case, fuzzed: Fas
     # A key that was used before, with another body, is refused as it should be: each request has its own.
     if (case.headers or {}).get("idempotency-key", "").isalnum():
         case.headers["idempotency-key"] = uuid4().hex
-    case.validate_response(ASGI_TRANSPORT.send(case, app=fuzzed))
+    excluded = [positive_data_acceptance] if JUDGED.match(case.operation.path) else []
+    case.validate_response(ASGI_TRANSPORT.send(case, app=fuzzed), excluded_checks=excluded)
