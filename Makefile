@@ -26,6 +26,9 @@ check: $(UV)  ## Lint, formatting, types, workflows and containers, then the pro
 	  $(UV) run docker-compose -f "$(PROJECT)/compose.yaml" config --quiet
 	$(MAKE) --no-print-directory -C "$(PROJECT)" check
 
+docs: $(UV)  ## Serve the site at http://127.0.0.1:8800, rebuilt on every save; Ctrl-C stops it
+	@$(UV) run --quiet --no-default-groups --group docs zensical serve --dev-addr 127.0.0.1:8800
+
 golden: $(UV)  ## Write anew what the template keeps of the project: trees, contracts, names; read the diff
 	$(UV) run pytest --update-golden -k golden
 
@@ -34,4 +37,4 @@ golden: $(UV)  ## Write anew what the template keeps of the project: trees, cont
 	  python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target .uv "uv>=0.13" && \
 	  echo "$$(($$(date +%s) - start)) s"
 
-.PHONY: help demo test check golden
+.PHONY: help demo test check docs golden

@@ -1,4 +1,4 @@
-"""The command `dev`."""
+"""`dev`: PostgreSQL, Valkey, migrations and the application in one command; Ctrl-C stops everything."""
 
 import asyncio
 import os
