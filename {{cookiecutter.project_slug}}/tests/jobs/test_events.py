@@ -9,6 +9,7 @@ import pytest
 
 from app.core.jobs import states
 from app.main import create_app
+from tests.factories import add_user, signed_in
 from tests.jobs.kinds import Work
 from tests.jobs.plant import Plant
 
@@ -17,9 +18,12 @@ async def test_changes_and_heartbeats_until_the_end(idle: Plant, monkeypatch: py
     monkeypatch.setattr(fastapi.routing, "_PING_INTERVAL", 0.2)
     app = create_app(idle.as_settings())
     app.state.sessions = idle.sessions
-    job = await idle.ask(Work(), owner="anonymous")
+    async with idle.sessions() as db:
+        user = await add_user(db)
+        cookies = await signed_in(db, user)
+    job = await idle.ask(Work(), owner=str(user.id))
     transport = httpx2.ASGITransport(app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx2.AsyncClient(transport=transport, base_url="https://test", cookies=cookies) as client:
         following = asyncio.create_task(client.get(f"/api/jobs/{job}/events"))
         await asyncio.sleep(0.8)
         async with idle.sessions.begin() as db:
