@@ -9,10 +9,7 @@ import pytest
 
 from tools.bake import PROJECT
 
-IN_PLACE = (
-    *("filerouter", "devstack", "jobs/test_faults.py", "jobs/test_rabbitmq.py", "jobs/test_pools.py"),
-    "accounts/test_identities.py",
-)
+IN_PLACE = ("filerouter", "devstack", "jobs/test_faults.py", "jobs/test_rabbitmq.py", "jobs/test_pools.py")
 
 
 def run(project: Path, *command: str) -> str:
@@ -49,7 +46,7 @@ def test_golden_contract(project: Path, variant: str, update_golden: bool):
 
 @pytest.mark.posix
 def test_its_tests_pass(project: Path, variant: str, record_suite):
-    """All but the tools, the faults and the providers, which no answer changes: `make test` runs them in place."""
+    """All but the tools and the faults, which no answer changes: `make test` runs them in place."""
     skipped = [f"--ignore=tests/{name}" for name in IN_PLACE]
     record_suite(variant, run(project, "uv", "run", "--quiet", "pytest", "--color=no", *skipped))
 
