@@ -8,7 +8,7 @@ from fastapi.security import APIKeyCookie
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import HTTPConnection
 
-from app.core import cookies
+from app.core import cache, cookies
 from app.core.client import Client as ClientOf
 from app.core.client import client_of
 from app.core.db import Sessions
@@ -82,8 +82,12 @@ _cookie = _SessionCookie(
 
 async def _maybe_user(connection: HTTPConnection) -> SignedIn | None:
     token = cookies.read(connection, cookies.SESSION)
-    if token is None:
-        return None
+    user = await _of_session(connection, token) if token else None
+    cache.serve(cache.Audience(user=str(user.id) if user else ""))
+    return user
+
+
+async def _of_session(connection: HTTPConnection, token: str) -> SignedIn | None:
     # Not in `Db`: a stream, or a handler that waits, would hold the connection until its end.
     state = connection.app.state
     async with getattr(state, "lookups", state.sessions).begin() as db:

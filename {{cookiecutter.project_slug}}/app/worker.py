@@ -6,12 +6,22 @@ back and run elsewhere. Windows cannot fork, so there the pool is `threads`.
 
 import sys
 import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from celery.platforms import SecurityWarning
 
 from app import jobs
+from app.core import cache, upstream
 from app.core.jobs.worker import create_worker, queues
 from app.settings import get_settings
+
+
+@asynccontextmanager
+async def lifespan() -> AsyncIterator[None]:
+    """Hold what jobs use besides the database, as app.main does for requests."""
+    async with cache.connected(get_settings().redis_url), upstream.opened():
+        yield
 
 
 def main() -> None:
@@ -21,7 +31,7 @@ def main() -> None:
     options = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-Q", ",".join(queues())]
     if sys.platform == "win32":
         options += ["-P", "threads"]
-    celery = create_worker(get_settings())
+    celery = create_worker(get_settings(), lifespan)
     celery.worker_main(["--quiet", "worker", "--loglevel=INFO", *options, *sys.argv[1:]])
 
 

@@ -1,5 +1,6 @@
 """Every route is requested by some test, and none is open by accident."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from httpx2 import ASGITransport, AsyncClient
 
+from app.core.cookies import SESSION
 from app.deps import require_user
 from app.main import create_app
 from app.settings import Settings
@@ -49,7 +51,6 @@ EXAMPLE = (
     "/api/catalog",
     "/api/contact",
     "/api/files",
-    "/api/github",
     "/api/posts",
     "/api/products",
     "/api/weather",
@@ -64,6 +65,21 @@ def test_OPS_10_the_open_routes_are_known(app: FastAPI):
         if not operation.get("security") and not path.startswith(EXAMPLE)
     }
     assert found == OPEN
+
+
+@pytest.mark.parametrize("cookie", [None, "A" * 43])
+async def test_all_others_are_401_for_strangers(app: FastAPI, client: AsyncClient, cookie: str | None):
+    """Whatever else is wrong with their request."""
+    if cookie:
+        client.cookies = {SESSION: cookie}
+    answers = {
+        f"{method.upper()} {path}": (await client.request(method, re.sub(r"{[^}]*}", "0", path))).status_code
+        for path, item in app.openapi()["paths"].items()
+        for method, operation in item.items()
+        if operation.get("security")
+    }
+    assert len(answers) > 20
+    assert {operation for operation, status in answers.items() if status != 401} == set()
 
 
 async def test_a_route_is_closed_until_its_file_opens_it(tmp_path: Path, settings: Settings):

@@ -9,11 +9,12 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.errors import NotFound
+from app.core.errors import Forbidden, NotFound
 from app.models.exports import Export
 from app.models.jobs import JobRow
 from app.models.orders import Order, OrderItem
 from app.models.posts import Post
+from app.models.users import User
 from app.schemas.exports import Resource
 
 BATCH = 500
@@ -46,7 +47,12 @@ def inert(value: object) -> object:
 async def build(
     db: AsyncSession, id: UUID, owner_id: int, resource: Resource, progress: Callable[[float, str], None]
 ) -> int:
-    """Write what is the owner's into a CSV file that belongs to job `id`; how many rows."""
+    """Write what is the owner's into a CSV file that belongs to job `id`; how many rows.
+
+    Forbidden for an account that was disabled since the export was asked for.
+    """
+    if not await db.scalar(select(User.id).where(User.id == owner_id, User.disabled_at.is_(None))):
+        raise Forbidden("The account that asked for this is closed.")
     rows = ROWS[resource].where(OWNER[resource] == owner_id)
     total = await db.scalar(select(func.count()).select_from(rows.subquery())) or 0
     text = io.StringIO(newline="")

@@ -1,6 +1,7 @@
 """Jobs, as their owner may see and move them: for anybody else they do not exist."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -8,14 +9,18 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db import Sessions
-from app.core.errors import Conflict, NotFound
+from app.core.errors import Conflict, NotFound, TooManyRequests
 from app.core.jobs import states
 from app.core.jobs.tables import FINISHED
 from app.models.jobs import JobRow as Row
 from app.schemas.jobs import Job, JobList, JobQuery
+from app.services.sessions import SignedIn, alive
 
 LOOK_SECONDS = 0.5
 """Between two looks of somebody who follows a job."""
+MOST_FOLLOWED = 10
+"""Jobs that one user follows at the same time, in each process: every one of them is asked for again."""
+_followed: Counter[int] = Counter()
 
 
 async def browse(db: AsyncSession, owner: str, query: JobQuery) -> JobList:
@@ -57,14 +62,31 @@ async def retry(db: AsyncSession, owner: str, id: UUID) -> Row:
     return await find(db, owner, id)
 
 
-async def follow(sessions: Sessions, owner: str, id: UUID, seen: int) -> AsyncIterator[Row]:
-    """The job after each change behind revision `seen`, until it has ended. Holds no connection meanwhile."""
-    while True:
-        async with sessions() as db:
-            row = await find(db, owner, id)
-        if row.revision != seen:
-            seen = row.revision
-            yield row
-        if row.state in FINISHED:
-            return
-        await asyncio.sleep(LOOK_SECONDS)
+async def may_follow(sessions: Sessions, user: SignedIn, id: UUID) -> None:
+    """NotFound, or TooManyRequests for who follows MOST_FOLLOWED jobs in this process already."""
+    async with sessions() as db:
+        await find(db, str(user.id), id)
+    if _followed[user.id] >= MOST_FOLLOWED:
+        raise TooManyRequests(f"You follow {MOST_FOLLOWED} jobs already.", seconds=5)
+
+
+async def follow(sessions: Sessions, user: SignedIn, id: UUID, seen: int) -> AsyncIterator[Row]:
+    """The job after each change behind revision `seen`, until it or the user's session has ended.
+
+    Holds no connection between two looks.
+    """
+    _followed[user.id] += 1
+    try:
+        while True:
+            async with sessions() as db:
+                row = await find(db, str(user.id), id) if await alive(db, user) else None
+            if row and row.revision != seen:
+                seen = row.revision
+                yield row
+            if row is None or row.state in FINISHED:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+    finally:
+        _followed[user.id] -= 1
+        if not _followed[user.id]:
+            del _followed[user.id]

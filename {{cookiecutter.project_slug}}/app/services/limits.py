@@ -2,6 +2,7 @@
 
 from app.core.throttle import Limit
 from app.core.work import Work
+from app.services.sessions import SignedIn
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -16,6 +17,8 @@ DEVICE = Limit("device", 10, 15 * MINUTE)
 """On a device that its owner signed in with before, instead of the account's: nobody can lock them out."""
 MAILS = Limit("mails", 5, HOUR)
 """Mails to one address that strangers can cause."""
+COSTLY = Limit("costly", 60, MINUTE)
+"""What costs us calls of foreign APIs, by user."""
 START = Limit("provider", 30, 5 * MINUTE)
 """Sign-ins that one network starts at providers."""
 
@@ -48,6 +51,11 @@ async def unlock(work: Work, email: str) -> None:
 async def client(work: Work, event: str) -> None:
     """Count a request of this network; TooManyRequests."""
     await work.throttle.hit([(CLIENT, work.client.network)], event)
+
+
+async def costly(work: Work, user: SignedIn) -> None:
+    """Count a request that has foreign APIs asked at our expense; TooManyRequests."""
+    await work.throttle.hit([(COSTLY, str(user.id))], "costly.throttled")
 
 
 async def may_mail(work: Work, email: str) -> bool:

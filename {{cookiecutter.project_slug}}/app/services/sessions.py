@@ -76,6 +76,12 @@ async def find(db: AsyncSession | AsyncConnection, token: str) -> SignedIn | Non
     return found
 
 
+async def alive(db: AsyncSession, user: SignedIn) -> bool:
+    """Whether the session still holds: what goes on for longer than a request asks now and then."""
+    mine = select(Row.id).join(User, User.id == Row.user_id).where(Row.id == user.session_id)
+    return await db.scalar(mine.where(User.disabled_at.is_(None), *ALIVE)) is not None
+
+
 async def start(
     db: AsyncSession,
     user_id: int,

@@ -1,11 +1,16 @@
 """POST /api/exports, and the file behind it."""
 
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
 from httpx2 import AsyncClient
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.jobs import enqueue
-from app.jobs.exports import BuildExport
+from app.core.jobs import GiveUp, Run, enqueue
+from app.jobs.exports import BuildExport, build_export
 from app.models.exports import Export
 from app.models.jobs import JobRow
 from app.models.orders import Order, OrderItem
@@ -71,6 +76,17 @@ async def test_a_file_holds_only_what_is_the_owners(user: User, db: AsyncSession
         db.add(Order(user_id=buyer.id, total=lamp.price, items=[item]))
     job = await enqueue(db, BuildExport(resource="orders"), owner=str(user.id))
     assert await exports.build(db, job.id, user.id, "orders", lambda *_: None) == 1
+
+
+async def test_jobs_5_nothing_is_exported_for_a_closed_account(user: User, db: AsyncSession):
+    """Disabled between asking and the job's turn: refused for good, not tried again, and no file."""
+    job = await enqueue(db, BuildExport(resource="orders"), owner=str(user.id))
+    user.disabled_at = datetime.now(UTC)
+    await db.flush()
+    asked = SimpleNamespace(db=db, id=job.id, owner=str(user.id), progress=lambda *_: None)
+    with pytest.raises(GiveUp, match="closed"):
+        await build_export(BuildExport(resource="orders"), cast("Run", asked))
+    assert (await db.scalars(select(Export))).all() == []
 
 
 async def test_another_ones_file_is_404(member: AsyncClient, db: AsyncSession):

@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.core import cache
 from app.core.cache import Audience, audience, cached, entry, fill, link, local, status
-from app.core.cache.store import Store, connected
-from app.core.cache.store import _current as stores
+from app.core.cache.store import Store, _here, connected
 from app.core.errors import Forbidden, NotFound
 from app.settings import Settings
 
@@ -73,19 +72,19 @@ def source() -> Source:
 async def other(store: Store, settings: Settings) -> AsyncIterator[Store]:
     """A second process; it is not the current one."""
     async with connected(settings.redis_url) as other:
-        stores.remove(other)
+        _here.stores.remove(other)
         yield other
-        stores.append(other)
+        _here.stores.append(other)
 
 
 @contextmanager
 def inside(store: Store) -> Iterator[None]:
     """Run as that process. It ends with the block: awaits in between belong to it, too."""
-    stores.append(store)
+    _here.stores.append(store)
     try:
         yield
     finally:
-        stores.remove(store)
+        _here.stores.remove(store)
 
 
 @pytest.fixture

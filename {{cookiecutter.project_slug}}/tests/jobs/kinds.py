@@ -7,6 +7,7 @@ import time
 
 from sqlalchemy import text
 
+from app.core.cache import cached
 from app.core.jobs import GiveUp, Job, Run, handles
 
 _COLUMNS = "(job_id uuid, number int, attempt int, at timestamptz DEFAULT clock_timestamp())"
@@ -184,3 +185,26 @@ class Versioned(Job, kind="versioned", version=2):
 @handles(Versioned)
 async def versioned(job: Versioned, run: Run) -> list[str]:
     return job.names
+
+
+@cached("who", revalidate=60)
+async def who(token: str) -> dict[str, str]:
+    return {"found": token, "by": os.urandom(4).hex()}
+
+
+class Remember(Job, max_attempts=1):
+    """Asks for what is cached."""
+
+
+@handles(Remember)
+async def remember(job: Remember, run: Run) -> dict[str, str]:
+    return await who("same")
+
+
+class RememberPlainly(Job, max_attempts=1):
+    """The same in a plain function."""
+
+
+@handles(RememberPlainly)
+def remember_plainly(job: RememberPlainly, run: Run) -> dict[str, str]:
+    return run.wait(who("same"))

@@ -8,7 +8,20 @@ import structlog
 from sqlalchemy import text
 
 from app.core.jobs import enqueue, states
-from tests.jobs.kinds import Chain, Grind, Lone, Overshoot, Single, Sleepy, Stroll, Versioned, Wordy, Work
+from tests.jobs.kinds import (
+    Chain,
+    Grind,
+    Lone,
+    Overshoot,
+    Remember,
+    RememberPlainly,
+    Single,
+    Sleepy,
+    Stroll,
+    Versioned,
+    Wordy,
+    Work,
+)
 from tests.jobs.plant import Plant, eventually
 
 
@@ -193,3 +206,12 @@ async def test_what_the_code_does_not_know_has_a_clear_end(
     assert row.error["message"].startswith(message)
     assert "hunter4" not in str(row.error)
     await plant.until(await plant.ask(Work()), "succeeded")
+
+
+async def test_what_a_job_caches_is_its_owners(plant: Plant):
+    """In Valkey, across the worker's processes; nothing of it reaches a job of somebody else."""
+    asked = [(kind, owner) for owner in ("1", "2", None) for kind in (Remember, RememberPlainly) * 3]
+    jobs = [(owner, await plant.ask(kind(), owner=owner)) for kind, owner in asked]
+    found = {(owner, str((await plant.until(job, "succeeded")).result)) for owner, job in jobs}
+    assert len(found) == 3, found
+    assert len({result for _, result in found}) == 3

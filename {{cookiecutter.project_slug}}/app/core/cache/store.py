@@ -1,6 +1,7 @@
 """The cache of this process: copies inside, the server outside, and the calls that are on their way."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Coroutine, Hashable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -48,25 +49,30 @@ class Store:
         await self.server.link.close()
 
 
-_current: list[Store] = []
+class _Here(threading.local):
+    """An event loop's stores are its thread's: the pool `threads` of a worker has several."""
+
+    def __init__(self) -> None:
+        self.stores = [Store("")]
+
+
+_here = _Here()
 
 
 def current() -> Store:
-    """The store of this process. Without one, each function is simply called: a Store on no server."""
-    if not _current:
-        _current.append(Store(""))
-    return _current[-1]
+    """The store of this event loop. Without one, each function is simply called: a Store on no server."""
+    return _here.stores[-1]
 
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Store]:
     """Cache on this server for a while; an application and a worker wrap their life in it."""
     store = Store(url)
-    _current.append(store)
+    _here.stores.append(store)
     try:
         yield store
     finally:
-        _current.remove(store)
+        _here.stores.remove(store)
         await store.close()
 
 

@@ -5,8 +5,8 @@ import inspect
 import json
 import threading
 import time
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,6 +14,7 @@ import structlog
 from opentelemetry import propagate, trace
 from pydantic import BaseModel
 
+from app.core.cache import Audience, serve
 from app.core.db import Sessions, create_engine, create_sessions
 from app.core.jobs import states
 from app.core.jobs.errors import GiveUp, Stopped, TimeLimitExceeded, UnknownKind
@@ -26,13 +27,17 @@ from app.core.jobs.tables import MAX_BYTES
 log = structlog.get_logger("app.jobs")
 tracer = trace.get_tracer("app.jobs")
 Result = TypeVar("Result")
+Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 
 class Performer:
     """Does jobs in the threads of this process, one per thread; a thread of its own keeps their leases."""
 
-    def __init__(self, database_url: str, worker: str, lease: float, *, expendable: bool) -> None:
+    def __init__(
+        self, database_url: str, worker: str, lease: float, lifespan: Lifespan, *, expendable: bool
+    ) -> None:
         self.url, self.worker, self.lease_seconds, self.expendable = database_url, worker, lease, expendable
+        self.lifespan = lifespan
         self.sessions = self._sessions()
         self.local = threading.local()
         self.loop = asyncio.new_event_loop()
@@ -89,9 +94,8 @@ class Performer:
     def _handle(self, lease: Lease) -> str:
         claimed = lease.claimed
         job = _read(claimed)
-        if not hasattr(self.local, "runner"):
-            self.local.runner, self.local.sessions = asyncio.Runner(), self._sessions()
-        runner: asyncio.Runner = self.local.runner
+        runner = self._runner()
+        runner.run(_serve(claimed.owner))
         run = Run(lease, self.local.sessions(), runner)
         handler = handlers[claimed.kind]
         try:
@@ -104,6 +108,14 @@ class Performer:
             lease.interrupt = lambda: None
             with suppress(*AWAY):
                 runner.run(run.db.close())
+
+    def _runner(self) -> asyncio.Runner:
+        """The event loop of this thread, in which its connections live until the process ends."""
+        if not hasattr(self.local, "runner"):
+            self.local.runner, self.local.sessions = asyncio.Runner(), self._sessions()
+            self.local.lifespan = self.lifespan()
+            self.local.runner.run(self.local.lifespan.__aenter__())
+        return self.local.runner
 
     async def _failed(self, lease: Lease, error: BaseException) -> str:
         """Write down how it failed, for as long as the lease lives."""
@@ -152,6 +164,11 @@ def _json(result: Any) -> Any:
     if "\\u0000" in text:
         raise GiveUp("The result holds a NUL character, which PostgreSQL does not store.")
     return value
+
+
+async def _serve(owner: str | None) -> None:
+    """What is cached for somebody in this job is its owner's; a runner keeps it from one call to the next."""
+    serve(Audience(user=owner or ""))
 
 
 async def _interruptible(work: Coroutine[Any, Any, Result], lease: Lease) -> Result:

@@ -15,22 +15,25 @@ from celery import Celery, signals
 from app.core.db import create_engine, create_sessions
 from app.core.jobs.broker import TASK, create_celery
 from app.core.jobs.kinds import kinds
-from app.core.jobs.perform import Performer
+from app.core.jobs.perform import Lifespan, Performer
 from app.core.jobs.states import release
 from app.settings import Settings
 
 log = structlog.get_logger("app.worker")
 
 
-def create_worker(settings: Settings) -> Celery:
-    """Celery with the one task that there is. Connections are made in the process that does the work."""
+def create_worker(settings: Settings, lifespan: Lifespan) -> Celery:
+    """Celery with the one task that there is. Connections are made in the process that does the work.
+
+    `lifespan` holds what handlers use besides the database, once for each event loop.
+    """
     celery = create_celery(settings)
     name = f"{socket.gethostname()}:{os.getpid()}"  # of the parent: it gives back for all its children
 
     @cache
     def performer(pid: int) -> Performer:
         prefork = pid != int(name.rpartition(":")[2])
-        return Performer(settings.database_url, name, settings.lease_seconds, expendable=prefork)
+        return Performer(settings.database_url, name, settings.lease_seconds, lifespan, expendable=prefork)
 
     @celery.task(name=TASK, acks_late=True, ignore_result=True)
     def perform(id: str) -> None:
