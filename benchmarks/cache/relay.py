@@ -59,6 +59,7 @@ async def compare(row: Callable[[str, str, str, bool], None]) -> None:
 
 async def _measure(script, servers: dict, urls: dict[str, str], row: Callable) -> None:
     script["/files/small"] = answer(b'{"n": 1}' * 100)
+    script["/files/some"] = flood(20 * MIB)
     script["/files/large"] = flood(200 * MIB)
     async with httpx2.AsyncClient(timeout=60) as client:
         for url in urls.values():
@@ -75,6 +76,7 @@ async def _measure(script, servers: dict, urls: dict[str, str], row: Callable) -
         growth: dict[str, list[int]] = {name: [] for name in urls}
         for _ in range(ROUNDS + 1):
             for name, url in urls.items():
+                await client.get(f"{url}/relay/files/some")  # what the system took from an idle process comes back
                 before = most = workers[name].memory_info().rss
                 started = time.perf_counter()
                 async with client.stream("GET", f"{url}/relay/files/large") as got:

@@ -7,9 +7,11 @@ from pydantic import SecretStr
 
 from app.core import upstream
 from app.core.http import Envelope
+from app.core.logging import configure_logging
 from app.core.problems import add_problem_handlers
 from app.core.upstream import Limits, Upstream
 
+configure_logging("info", json=True)
 there = Upstream(
     "there",
     base_url=os.environ.get("UPSTREAM_URL", ""),

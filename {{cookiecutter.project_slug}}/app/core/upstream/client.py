@@ -1,5 +1,6 @@
 """`Upstream`: one foreign API, by its name, its base URL and its secret."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -18,7 +19,7 @@ from app.core.upstream.exchange import Exchange
 from app.core.upstream.limits import Limits
 from app.core.upstream.line import Reply
 from app.core.upstream.paths import Allowed, fill
-from app.core.upstream.relay import HANGUP, Relay, unless_hung_up
+from app.core.upstream.relay import HANGUP, Relay, hung_up, unless
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -120,15 +121,22 @@ class Upstream:
             async with self.exchange.in_time() as deadline:
                 return await self._send(request.method, target, query, sent, content, deadline)
 
-        reply = await unless_hung_up(request, send)
-        if reply is None:
-            return Response(status_code=HANGUP)
+        gone = asyncio.create_task(hung_up(request.receive))
+        answer = Response(status_code=HANGUP)
+        try:
+            if reply := await unless(gone, send()):
+                answer = await self._pass(reply, gone)
+            return answer
+        finally:
+            if not isinstance(answer, Relay):
+                gone.cancel()
+
+    async def _pass(self, reply: Reply, gone: asyncio.Task[None]) -> Relay:
         if failure := problem(self.name, reply.response) or self._too_large(reply):
             await reply.close()
             raise failure
-        return Relay(
-            self.name, reply, headers.incoming(reply.response.headers, self.answer_headers), self.limits
-        )
+        passing = headers.incoming(reply.response.headers, self.answer_headers)
+        return Relay(self.name, reply, passing, self.limits, gone)
 
     async def _send(
         self, method: str, path: str, query: str, sent: dict[str, str], content: bytes, deadline: float

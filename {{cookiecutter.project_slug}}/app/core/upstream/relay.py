@@ -1,12 +1,11 @@
 """An upstream's answer, passed on as it comes: in constant memory, and only while somebody listens."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -28,24 +27,25 @@ async def hung_up(receive: Receive) -> None:
         continue
 
 
-async def unless_hung_up(request: Request, work: Callable[[], Awaitable[T]]) -> T | None:
-    """What the work returns, or None, and the work is cancelled, when the client leaves first."""
-    job = asyncio.ensure_future(work())
-    gone = asyncio.create_task(hung_up(request.receive))
+async def unless(gone: asyncio.Task[None], work: Coroutine[Any, Any, T]) -> T | None:
+    """What the work returns, or None, and the work is cancelled, when the client is gone first."""
+    job = asyncio.create_task(work)
     try:
         await asyncio.wait((job, gone), return_when=asyncio.FIRST_COMPLETED)
         return job.result() if job.done() else None
     finally:
-        job.cancel()
-        gone.cancel()
-        await asyncio.gather(job, gone, return_exceptions=True)
+        if not job.done():
+            job.cancel()
+            await asyncio.gather(job, return_exceptions=True)
 
 
 class Relay(Response):
     """Sends the headers that may cross and the bytes as they are, encoded or not."""
 
-    def __init__(self, name: str, reply: Reply, headers: Mapping[str, str], limits: Limits) -> None:
-        self.name, self.reply, self.limits = name, reply, limits
+    def __init__(
+        self, name: str, reply: Reply, headers: Mapping[str, str], limits: Limits, gone: asyncio.Task[None]
+    ) -> None:
+        self.name, self.reply, self.limits, self.gone = name, reply, limits, gone
         self.status_code = reply.response.status_code
         self.background, self.body = None, b""
         self.raw_headers = [
@@ -57,16 +57,10 @@ class Relay(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pump until the end, or until the client hangs up."""
-        pump = asyncio.create_task(self._pump(send))
-        gone = asyncio.create_task(hung_up(receive))
         try:
-            await asyncio.wait((pump, gone), return_when=asyncio.FIRST_COMPLETED)
-            if pump.done():
-                pump.result()
+            await unless(self.gone, self._pump(send))
         finally:
-            pump.cancel()
-            gone.cancel()
-            await asyncio.gather(pump, gone, return_exceptions=True)
+            self.gone.cancel()
             await self.reply.close()
 
     async def _pump(self, send: Send) -> None:
