@@ -74,6 +74,19 @@ async def test_a_bad_order_is_422(member: AsyncClient, user: User, db: AsyncSess
     assert (await member.post(f"/api/users/{user.id}/orders", json={"items": items})).status_code == 422
 
 
+@pytest.mark.parametrize("extra", ["unit_price", "total", "user_id", "placed_at", "status", "next"])
+async def test_input_11_price_owner_and_state_are_ours_to_say(
+    member: AsyncClient, user: User, db: AsyncSession, extra: str
+):
+    lamp = await add_product(db, price="9.00")
+    line = {"product_id": lamp.id, "quantity": 1}
+    for body in ({"items": [line | {extra: 1}]}, {"items": [line], extra: 1}):
+        answer = await member.post(f"/api/users/{user.id}/orders", json=body)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"].endswith(extra)
+    assert (await member.get(f"/api/users/{user.id}/orders")).json() == {"items": []}
+
+
 async def test_an_unknown_product_is_409(member: AsyncClient, user: User, db: AsyncSession):
     body = {"items": [{"product_id": 9999999, "quantity": 1}]}
     answer = await member.post(f"/api/users/{user.id}/orders", json=body)
