@@ -47,6 +47,9 @@ LIES = [
     "bad_signature",
     "foreign_key",
     "unknown_key",
+    "key_inside",
+    "key_elsewhere",
+    "shared_secret",
     "no_id_token",
     "no_access_token",
     "token_type",
@@ -330,6 +333,7 @@ async def test_OIDC_17_provider_tokens_are_encrypted_and_keys_rotate(client, db,
     row = await db.scalar(select(LinkedIdentity))
     assert row and row.tokens and b"access_token" not in row.tokens
     assert b"access_token" in cipher(app.state.settings).decrypt(row.tokens)
+    assert "token" not in (await client.get("/api/identities")).text
 
 
 async def test_OIDC_18_a_garbled_flow_cookie_is_a_clean_refusal(client, acme):
@@ -418,10 +422,11 @@ async def test_LINK_4_the_last_way_in_stays(client, other, db, acme):
     assert len((await client.get("/api/identities")).json()["items"]) == 1
 
 
-async def test_LINK_5_a_recycled_address_is_not_the_old_account(client, db, liar):
-    """Same address, another subject."""
+@pytest.mark.parametrize("before", [{"subject": "mallory-before"}, {"issuer": "https://x.example"}], ids=str)
+async def test_LINK_5_a_recycled_address_is_not_the_old_account(client, db, liar, before):
+    """Same address, another subject; or the same subject of another issuer."""
     await lied_to(client)
-    await db.execute(update(LinkedIdentity).values(subject="mallory-before"))
+    await db.execute(update(LinkedIdentity).values(before))
     await db.commit()
     client.cookies.delete(cookies.SESSION)
     answer = await lied_to(client)
