@@ -16,7 +16,7 @@ from app.core.secrets import cipher, digest
 from app.models.identities import Flow, LinkedIdentity
 from app.models.sessions import Session
 from app.models.users import User
-from app.services import flows, sessions
+from app.services import flows, limits, sessions
 from app.setting_types import Provider
 from tests.accounts.conftest import unused_port
 from tests.accounts.provider import consent, install, running
@@ -356,6 +356,11 @@ async def test_open_sign_ins_are_few_and_short(client, db, acme):
     await db.execute(update(Flow).values(created_at=func.now() - sessions.FRESH * 2))
     await db.commit()
     assert (await client.get(await consent(url, "ada"))).status_code == 400
+
+
+async def test_one_network_starts_so_many_sign_ins_and_no_more(client, acme):
+    statuses = [(await client.get("/api/auth/login/acme")).status_code for _ in range(limits.START.most + 1)]
+    assert statuses == [303] * limits.START.most + [429]
 
 
 async def test_an_unknown_provider_is_404(client, acme):
