@@ -328,6 +328,15 @@ async def test_a_name_is_changed(member, user):
         assert (await member.patch("/api/me", json=body)).status_code == 422
 
 
+@pytest.mark.parametrize(
+    "name", ["Robert'); DROP TABLE users;--", "' OR '1'='1", "%s %n {0.__class__} $1 :name", "\\x27 $(id)"]
+)
+async def test_INPUT_5_a_name_is_data_wherever_it_goes(member, user, name):
+    """Through SQL, logs and JSON."""
+    assert (await member.patch("/api/me", json={"name": name})).status_code == 200
+    assert (await member.get("/api/me")).json()["name"] == name
+
+
 async def test_what_expired_is_forgotten(member, user, db):
     await tokens.issue(db, "reset", str(user.id), user_id=user.id)
     await db.execute(update(Token).values(expires_at=func.now() - timedelta(seconds=1)))

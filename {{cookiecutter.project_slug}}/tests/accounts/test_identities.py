@@ -16,7 +16,7 @@ from app.core.secrets import cipher, digest
 from app.models.identities import Flow, LinkedIdentity
 from app.models.sessions import Session
 from app.models.users import User
-from app.services import flows, sessions
+from app.services import flows, limits, sessions
 from app.setting_types import Provider
 from tests.accounts.conftest import unused_port
 from tests.accounts.provider import consent, install, running
@@ -47,6 +47,9 @@ LIES = [
     "bad_signature",
     "foreign_key",
     "unknown_key",
+    "key_inside",
+    "key_elsewhere",
+    "shared_secret",
     "no_id_token",
     "no_access_token",
     "token_type",
@@ -330,6 +333,7 @@ async def test_OIDC_17_provider_tokens_are_encrypted_and_keys_rotate(client, db,
     row = await db.scalar(select(LinkedIdentity))
     assert row and row.tokens and b"access_token" not in row.tokens
     assert b"access_token" in cipher(app.state.settings).decrypt(row.tokens)
+    assert "token" not in (await client.get("/api/identities")).text
 
 
 async def test_OIDC_18_a_garbled_flow_cookie_is_a_clean_refusal(client, acme):
@@ -352,6 +356,11 @@ async def test_open_sign_ins_are_few_and_short(client, db, acme):
     await db.execute(update(Flow).values(created_at=func.now() - sessions.FRESH * 2))
     await db.commit()
     assert (await client.get(await consent(url, "ada"))).status_code == 400
+
+
+async def test_one_network_starts_so_many_sign_ins_and_no_more(client, acme):
+    statuses = [(await client.get("/api/auth/login/acme")).status_code for _ in range(limits.START.most + 1)]
+    assert statuses == [303] * limits.START.most + [429]
 
 
 async def test_an_unknown_provider_is_404(client, acme):
@@ -418,10 +427,11 @@ async def test_LINK_4_the_last_way_in_stays(client, other, db, acme):
     assert len((await client.get("/api/identities")).json()["items"]) == 1
 
 
-async def test_LINK_5_a_recycled_address_is_not_the_old_account(client, db, liar):
-    """Same address, another subject."""
+@pytest.mark.parametrize("before", [{"subject": "mallory-before"}, {"issuer": "https://x.example"}], ids=str)
+async def test_LINK_5_a_recycled_address_is_not_the_old_account(client, db, liar, before):
+    """Same address, another subject; or the same subject of another issuer."""
     await lied_to(client)
-    await db.execute(update(LinkedIdentity).values(subject="mallory-before"))
+    await db.execute(update(LinkedIdentity).values(before))
     await db.commit()
     client.cookies.delete(cookies.SESSION)
     answer = await lied_to(client)

@@ -1,10 +1,12 @@
 """SES: sessions and their cookie."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
 
 from app.core import cookies
 from app.models.sessions import Session
@@ -74,6 +76,18 @@ async def test_SES_3_the_cookie(client, db):
             assert len(value) == 43
             stored = await db.scalar(select(Session.token_hash).where(Session.user_id == user.id))
             assert stored == hashlib.sha256(value.encode()).digest()
+
+
+@pytest.mark.parametrize("name", [cookies.SESSION, cookies.DEVICE, cookies.FLOW])
+def test_SES_3_every_cookie_is_set_alike(name):
+    response = Response()
+    cookies.put(response, name, "x", 60)
+    assert name.startswith("__Host-")
+    attributes = set(response.headers["set-cookie"].split("; "))
+    assert {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= attributes
+    app = Path(__file__).parents[2] / "app"
+    setting = [path for path in app.rglob("*.py") if "set_cookie(" in path.read_text(encoding="utf-8")]
+    assert setting == [app / "core/cookies.py"]
 
 
 async def test_SES_4_signing_out_is_on_the_server(member):

@@ -1,10 +1,11 @@
 """The audit trail, keys, settings, and who is believed about the client."""
 
 import asyncio
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import httpx2
 import pytest
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 from pydantic import SecretStr
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
@@ -60,6 +61,7 @@ async def test_the_user_sees_the_own_trail_page_by_page(member, other, user, db)
     await other.patch("/api/me", json={"name": "Bob"})
     items = (await member.get("/api/me/events")).json()["items"]
     assert [item["kind"] for item in items] == ["user.changed", "session.started"]
+    assert {"at", "address", "user_agent"} < set(items[0])
     older = (await member.get("/api/me/events", params={"limit": 1, "before": items[0]["id"]})).json()[
         "items"
     ]
@@ -88,6 +90,19 @@ async def test_OPS_4_OIDC_17_encryption_keys_rotate(db, user, settings):
     assert stored_tokens.unseal(during, identity) == {"access_token": "abc"}
     assert [await stored_tokens.rotate(db, during) for _ in range(2)] == [1, 0]
     assert stored_tokens.unseal(after, identity) == {"access_token": "abc"}
+
+
+def test_OIDC_17_what_was_tampered_with_is_not_decrypted(settings):
+    """Each byte of it: version, time, vector, ciphertext, authentication."""
+    mine = keyed(settings, KEYS[0])
+    sealed = stored_tokens.seal(mine, {"access_token": "abc"})["tokens"]
+    assert isinstance(sealed, bytes)
+    whole = urlsafe_b64decode(sealed)
+    for place in range(len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= 1
+        with pytest.raises(InvalidToken):
+            stored_tokens.unseal(mine, LinkedIdentity(tokens=urlsafe_b64encode(changed)))
 
 
 def test_OPS_4_signing_keys_rotate(settings):

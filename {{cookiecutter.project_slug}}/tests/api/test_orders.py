@@ -1,11 +1,17 @@
 """/api/users/{user_id}/orders."""
 
+import asyncio
+from collections.abc import Callable
+
 import pytest
 from httpx2 import AsyncClient
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.db import create_engine, create_sessions
 from app.models.products import Product
 from app.models.users import User
+from app.schemas.orders import OrderCreate
+from app.services import orders
 from tests.factories import add_user
 from tests.products import add_product
 
@@ -99,3 +105,25 @@ async def test_lines_of_one_product_add_up(member: AsyncClient, user: User, db: 
     answer = await member.post(f"/api/users/{user.id}/orders", json=body)
     items = [{"product_id": lamp.id, "quantity": 3, "unit_price": "2.50"}]
     assert (answer.json()["items"], answer.json()["total"]) == (items, "7.50")
+
+
+@pytest.fixture
+def url(new_database: Callable[[str], str]) -> str:
+    """A database where buyers meet: the others' tests share a connection."""
+    return new_database("stock")
+
+
+async def test_the_last_one_is_sold_once(url: str):
+    engine = create_engine(url, pool_size=10)
+    sessions = create_sessions(engine)
+    async with sessions() as db:
+        lamp, ada = await add_product(db, stock=1), await add_user(db)
+    order = OrderCreate.model_validate({"items": [{"product_id": lamp.id, "quantity": 1}]})
+
+    async def buy() -> None:
+        async with sessions.begin() as db:
+            await orders.place(db, ada.id, order)
+
+    results = await asyncio.gather(*(buy() for _ in range(8)), return_exceptions=True)
+    await engine.dispose()
+    assert sorted(type(result).__name__ for result in results) == ["Conflict"] * 7 + ["NoneType"]
