@@ -135,8 +135,11 @@ async def seed(db: AsyncSession) -> bool:
 
 
 async def main() -> None:
-    """Seed the configured database in one transaction."""
-    engine = create_engine(get_settings().database_url, pool_size=1)
+    """Seed the configured database in one transaction; never that of production."""
+    settings = get_settings()
+    if settings.production:
+        raise SystemExit("Everybody knows the example's passwords: it does not go into production.")
+    engine = create_engine(settings.database_url, pool_size=1)
     async with create_sessions(engine).begin() as db:
         done = await seed(db)
     await engine.dispose()

@@ -1,9 +1,12 @@
 """The example data: written once, the same every time, and enough of it to show every page."""
 
+import pytest
 from httpx2 import AsyncClient
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.seed import seed
+from app import seed as module
+from app.seed import main, seed
+from app.settings import Settings
 
 
 async def test_once_and_enough_to_look_at(client: AsyncClient, db: AsyncSession):
@@ -16,3 +19,10 @@ async def test_once_and_enough_to_look_at(client: AsyncClient, db: AsyncSession)
     assert products["total"] == 96
     assert [item["price"] for item in products["items"][:3]] == ["214.90", "259.90", "39.90"]
     assert (await client.get("/api/files/guides/getting-started.md")).text.startswith("# Getting started")
+
+
+async def test_not_in_production(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    production = settings.model_copy(update={"environment": "production"})
+    monkeypatch.setattr(module, "get_settings", lambda: production)
+    with pytest.raises(SystemExit, match="does not go into production"):
+        await main()

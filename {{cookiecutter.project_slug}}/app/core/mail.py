@@ -58,8 +58,12 @@ def deliver(message: EmailMessage, url: str) -> None:
     else:
         connection = smtplib.SMTP(host, server.port or 587, timeout=SECONDS)
     with connection:
+        safe = server.scheme == "smtps" or host in ("localhost", "127.0.0.1", "::1")
         if server.scheme == "smtp" and connection.has_extn("starttls"):
             connection.starttls(context=context)
+            safe = True
         if server.username:
+            if not safe:  # somebody between us may have taken the offer away
+                raise OSError(f"{host} offers no TLS, so it gets no password.")
             connection.login(unquote(server.username), unquote(server.password or ""))
         connection.send_message(message)

@@ -31,8 +31,9 @@ def signer(settings: "Settings", salt: str) -> "URLSafeTimedSerializer":
     """Signs with the first of SIGNING_KEYS, accepts all of them."""
     from itsdangerous import URLSafeTimedSerializer
 
-    # itsdangerous wants the newest last.
-    return URLSafeTimedSerializer(settings.signing_keyring[::-1], salt=salt)
+    # itsdangerous wants the newest last, and would take SHA-1.
+    modern = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+    return URLSafeTimedSerializer(settings.signing_keyring[::-1], salt=salt, signer_kwargs=modern)
 
 
 def cipher(settings: "Settings") -> "MultiFernet":

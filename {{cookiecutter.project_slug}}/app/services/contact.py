@@ -7,15 +7,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.jobs import enqueue
 from app.core.mail import Mail
+from app.core.work import Work
 from app.models.contact import ContactMessage
 from app.schemas.contact import ContactForm, ContactReceipt
+from app.services import limits
 
 
-async def receive(db: AsyncSession, form: ContactForm) -> ContactReceipt:
-    """Store the message and mail it to the team.
+async def receive(db: AsyncSession, work: Work, form: ContactForm) -> ContactReceipt:
+    """Store the message and mail it to the team; TooManyRequests.
 
     A robot that filled the hidden field gets the same answer, and nothing is stored or sent.
     """
+    await limits.form(work)
     now = datetime.now(UTC)
     if not form.website:
         values = form.model_dump(exclude={"website"})

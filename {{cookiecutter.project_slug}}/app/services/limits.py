@@ -19,6 +19,8 @@ MAILS = Limit("mails", 5, HOUR)
 """Mails to one address that strangers can cause."""
 COSTLY = Limit("costly", 60, MINUTE)
 """What costs us calls of foreign APIs, by user."""
+FORMS = Limit("forms", 20, HOUR)
+"""Forms that strangers fill in and that make us send mail, from one network."""
 START = Limit("provider", 30, 5 * MINUTE)
 """Sign-ins that one network starts at providers."""
 
@@ -51,6 +53,11 @@ async def unlock(work: Work, email: str) -> None:
 async def client(work: Work, event: str) -> None:
     """Count a request of this network; TooManyRequests."""
     await work.throttle.hit([(CLIENT, work.client.network)], event)
+
+
+async def form(work: Work) -> None:
+    """Count a stranger's form; TooManyRequests."""
+    await work.throttle.hit([(FORMS, work.client.network)], "form.throttled")
 
 
 async def costly(work: Work, user: SignedIn) -> None:

@@ -100,7 +100,8 @@ async def test_CSRF_5_ACCT_1_HTTP_4_unknown_hosts_are_400(app, settings):
 async def test_CSRF_6_CSRF_8_security_headers(client, path):
     headers = (await client.get(path, headers={"accept": "text/html"})).headers
     policy = headers["content-security-policy"]
-    assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+    for directive in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"):
+        assert directive in policy
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["cross-origin-opener-policy"] == "same-origin"

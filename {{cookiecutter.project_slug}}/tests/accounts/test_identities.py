@@ -226,7 +226,8 @@ async def test_OIDC_6_OIDC_12_what_is_sent_to_the_provider(client, acme):
     query = parse_qs(urlsplit(answer.headers["location"]).query)
     assert query["redirect_uri"] == [CALLBACK]
     assert query["code_challenge_method"] == ["S256"]
-    assert min(len(query[name][0]) for name in ("state", "nonce")) >= 20
+    # Of letters and digits at least, so nearly six bits each.
+    assert min(len(query[name][0]) for name in ("state", "nonce")) >= 22
     assert len(query["code_challenge"][0]) == 43
 
 

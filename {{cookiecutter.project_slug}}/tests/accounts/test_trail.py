@@ -1,6 +1,7 @@
 """The audit trail, keys, settings, and who is believed about the client."""
 
 import asyncio
+import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import httpx2
@@ -14,6 +15,7 @@ from app.core.application import Application
 from app.core.client import Client, client_of
 from app.core.deadline import BodyDeadline
 from app.core.devices import Device
+from app.core.secrets import signer
 from app.models.events import Event
 from app.models.identities import LinkedIdentity
 from app.services import events as trail
@@ -113,6 +115,15 @@ def test_OPS_4_signing_keys_rotate(settings):
     newer = Device(cookie, rotated).with_user(7)
     gone = settings.model_copy(update={"signing_keys": SecretStr("b" * 32)})
     assert Device(newer, gone).knows(7) and not Device(cookie, gone).knows(7)
+
+
+def test_what_is_signed_is_signed_with_sha_256(settings):
+    """Not with the SHA-1 that the library would take: for the signature and for the key."""
+    signed = signer(settings, "device").dumps([7]).encode()
+    value, _, signature = signed.rpartition(b".")
+    keys = settings.signing_keyring
+    derived = hmac.digest(keys[0].encode(), b"device", "sha256")
+    assert urlsafe_b64decode(signature + b"=") == hmac.digest(derived, value, "sha256")
 
 
 def test_OPS_5_settings_show_no_secret():

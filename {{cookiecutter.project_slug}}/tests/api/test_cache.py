@@ -7,6 +7,7 @@ from httpx2 import AsyncClient
 
 from app.core import cache
 from app.core.cache import cached
+from app.core.cache.store import Store
 from app.core.throttle import Limit
 from app.services import limits
 
@@ -41,11 +42,11 @@ async def test_a_member_expires_a_tag(member: AsyncClient, number):
     assert await number() == 2
 
 
-async def test_a_member_has_a_tag_refreshed(member: AsyncClient, number):
+async def test_a_member_has_a_tag_refreshed(member: AsyncClient, store: Store, number):
     assert await number() == 1
     assert (await member.post("/api/cache/tags/city:oslo")).status_code == 204
     assert await number() == 1, "once more"
-    for flight in [*cache.store.current().flights.values()]:
+    for flight in [*store.flights.values()]:
         await flight
     assert await number() == 2
 

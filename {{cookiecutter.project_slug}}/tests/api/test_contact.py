@@ -9,7 +9,9 @@ from httpx2 import AsyncClient, Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.throttle import Limit
 from app.models.contact import ContactMessage
+from app.services import limits
 
 FORM = {"name": "Ada Lindqvist", "email": "ada@Example.com", "message": "Do you ship to Oslo?"}
 
@@ -58,6 +60,12 @@ async def test_a_robot_that_fills_the_hidden_field_is_not_stored(client: AsyncCl
     answer = await client.post("/api/contact", data=FORM | {"website": "http://spam.example"})
     assert answer.status_code == 201
     assert await messages(db) == []
+
+
+async def test_nobody_floods_the_team(client: AsyncClient, db: AsyncSession, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "FORMS", Limit("forms", 2, 60))
+    assert [(await as_json(client, FORM)).status_code for _ in range(4)] == [201, 201, 429, 429]
+    assert len(await messages(db)) == 2
 
 
 async def test_a_field_sent_twice_is_refused(client: AsyncClient):

@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from uuid import UUID
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from app.core.mail import Mail
+from app.core.mail import Mail, compose, deliver
+from app.settings import Settings
 from tests.jobs.plant import Plant, eventually
 
 
@@ -80,3 +82,19 @@ async def test_a_server_that_refuses_is_asked_again(idle: Plant, inbox: Inbox):
 def test_a_subject_is_one_line(subject: str):
     with pytest.raises(ValueError, match="subject"):
         Mail(subject=subject, text="x")
+
+
+def test_a_password_is_not_sent_in_the_clear(unused_tcp_port: int):
+    """To another machine without TLS, or whose offer somebody took away. (`127.1` counts as one.)"""
+    inbox = Inbox()
+    server = Controller(inbox, hostname="127.0.0.1", port=unused_tcp_port)
+    server.start()
+    try:
+        mail = Mail(to="ada@example.com", subject="x", text="x")
+        message = compose(mail, UUID(int=1), Settings(environment="test"))
+        with pytest.raises(OSError, match="offers no TLS"):
+            deliver(message, f"smtp://app:secret@127.1:{unused_tcp_port}")
+        deliver(message, f"smtp://127.1:{unused_tcp_port}")
+    finally:
+        server.stop()
+    assert len(inbox.mails) == 1
