@@ -68,6 +68,7 @@ class Site:
                 start_new_session=True,
             )
         self.url = self.printed(r"docs +(http://localhost:\d+)/docs", 120)
+        self.printed(r"identity \| (FOR DEVELOPMENT ONLY)", 60)
 
     def printed(self, pattern: str, seconds: float = 10) -> str:
         """The first group of what it has printed, or prints soon."""
@@ -156,6 +157,7 @@ def test_docs_need_nothing_from_elsewhere_and_sign_in(page: Page, site: Site):
     assert page.evaluate(f"{join}.then(answer => answer.status)") == 202
     token = site.printed(r"token=(\S+)", 30)
     page.goto(f"{site.url}/api/users/confirmation?token={token}")
+    page.get_by_label("The password that you chose").fill("four random words here")
     page.get_by_role("button").click()
     page.get_by_text("eve@example.com").wait_for()
     page.goto(f"{site.url}/docs")
