@@ -11,7 +11,7 @@ from tools.bake import PROJECT
 
 TOOLS = ("filerouter", "devstack", "core", "jobs/test_faults.py", "jobs/test_rabbitmq.py", "jobs/test_pools.py")
 IN_PLACE = {"whole": (*TOOLS, "jobs", "accounts", "test_fuzz.py", "test_wire.py"), "minimal": TOOLS}
-"""Tests of what no answer changes: test_tree.py says that the bytes are the same, and `make test` runs them in place."""
+"""What no answer changes: test_tree.py says that the bytes are the same, and `make test` runs it in place."""
 
 
 def run(project: Path, *command: str) -> str:
