@@ -2,6 +2,9 @@
 
 import asyncio
 import hmac
+import os
+import subprocess
+import sys
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import httpx2
@@ -13,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.core.application import Application
 from app.core.client import Client, client_of
+from app.core.db import create_engine, create_sessions
 from app.core.deadline import BodyDeadline
 from app.core.devices import Device
 from app.core.secrets import signer
@@ -92,6 +96,37 @@ async def test_OPS_4_OIDC_17_encryption_keys_rotate(db, user, settings):
     assert stored_tokens.unseal(during, identity) == {"access_token": "abc"}
     assert [await stored_tokens.rotate(db, during) for _ in range(2)] == [1, 0]
     assert stored_tokens.unseal(after, identity) == {"access_token": "abc"}
+
+
+async def test_OPS_4_the_command_encrypts_again(settings, new_database):
+    """As a process, on tokens that are committed; without the old key it says so and changes nothing."""
+    url = await asyncio.to_thread(new_database, "rotation")
+    engine = create_engine(url, pool_size=1)
+    values = stored_tokens.seal(keyed(settings, KEYS[0]), {"access_token": "abc"})
+    async with create_sessions(engine)() as db:
+        user = await add_user(db)
+        identity = LinkedIdentity(user_id=user.id, provider="x", issuer="x", subject="1", **values)
+        db.add(identity)
+        await db.commit()
+
+        def run(*keys: str) -> tuple[int, str]:
+            environment = {"ENVIRONMENT": "test", "DATABASE_URL": url, "ENCRYPTION_KEYS": ",".join(keys)}
+            done = subprocess.run(
+                [sys.executable, "-m", "app.rotate_keys"],
+                env=os.environ | environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            return done.returncode, done.stdout + done.stderr
+
+        code, said = await asyncio.to_thread(run, KEYS[1])
+        assert (code, "Put it back" in said, "Traceback" in said) == (1, True, False)
+        for count in (1, 0):
+            assert await asyncio.to_thread(run, KEYS[1], KEYS[0]) == (0, f"encrypted again: {count}\n")
+        await db.refresh(identity)
+        assert stored_tokens.unseal(keyed(settings, KEYS[1]), identity) == {"access_token": "abc"}
+    await engine.dispose()
 
 
 def test_OIDC_17_what_was_tampered_with_is_not_decrypted(settings):
