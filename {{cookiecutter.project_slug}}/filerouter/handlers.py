@@ -28,9 +28,10 @@ def problems_of(module: ModuleType, file: RouteFile) -> Iterator[Problem]:
     router = getattr(module, "router", None)
     hatch = list(iter_route_contexts(router.routes)) if isinstance(router, APIRouter) else None
     endpoints = [*handlers.values(), *(context.endpoint for context in hatch or ())]
-    for name, value in vars(module).items():
-        if not name.startswith("_") and _is_own(value, module) and value not in endpoints:
-            yield Problem("stray-function", (file.path,), f"{where}: {_stray(name)}")
+    own = [name for name, value in vars(module).items() if _is_own(value, module) and value not in endpoints]
+    strays = [name for name in own if not name.startswith("_")]
+    for name in strays:
+        yield Problem("stray-function", (file.path,), f"{where}: {_stray(name)}")
     if hatch is not None and handlers:
         text = (
             f"{where}: has both a router and {', '.join(handlers)}(). Move them into the router, or drop it."
@@ -39,7 +40,7 @@ def problems_of(module: ModuleType, file: RouteFile) -> Iterator[Problem]:
     elif hatch == []:
         text = f"{where}: router has no route. Add one, or delete the file."
         yield Problem("no-handler", (file.path,), text)
-    elif hatch is None and not handlers:
+    elif hatch is None and not handlers and not any(map(_meant, strays)):
         text = f"{where}: has no handler. Write async def get(), post, put, patch, delete or websocket."
         yield Problem("no-handler", (file.path,), text)
     if "websocket" in handlers and not inspect.iscoroutinefunction(inspect.unwrap(handlers["websocket"])):
@@ -81,10 +82,14 @@ def _is_own(value: object, module: ModuleType) -> bool:
     return inspect.unwrap(value).__module__ == module.__name__ or "<locals>" in value.__qualname__
 
 
+def _meant(name: str) -> str:
+    """The verb that a name resembles, or nothing."""
+    return next(iter(get_close_matches(name.lower(), VERBS, 1)), "")
+
+
 def _stray(name: str) -> str:
-    near = get_close_matches(name.lower(), VERBS, 1)
     if name.lower() in VERBS:
         return f"{name}() is no handler. Write {name.lower()} in lower case."
-    if near:
-        return f"{name}() is no handler. Did you mean {near[0]}? Otherwise prefix it with _."
+    if verb := _meant(name):
+        return f"{name}() is no handler. Did you mean {verb}? Otherwise prefix it with _."
     return f"{name}() is no handler. Prefix it with _, or move it to a service."

@@ -95,6 +95,10 @@ REPORTS = {
         {"x.py": GET + "def gett() -> None: ...\n"},
         "app/api/x.py: gett() is no handler. Did you mean get? Otherwise prefix it with _.",
     ),
+    "stray: nothing else": (
+        {"x.py": "async def gett() -> None: ...\n"},
+        "app/api/x.py: gett() is no handler. Did you mean get? Otherwise prefix it with _.",
+    ),
     "stray: upper case": (
         {"x.py": "async def GET() -> None: ...\n" + GET},
         "app/api/x.py: GET() is no handler. Write get in lower case.",
