@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 from celery import Celery, signals
+from celery.worker.consumer import Consumer
 
 from app.core.db import create_engine, create_sessions
 from app.core.jobs.broker import TASK, create_celery
@@ -22,12 +23,28 @@ from app.settings import Settings
 log = structlog.get_logger("app.worker")
 
 
+class Survivor(Consumer):
+    """Celery's connection to the broker, which outlives the broker.
+
+    When that dies, kombu (5.x) may trip over what it has closed already; Celery would end the worker,
+    with all jobs that run, for an AttributeError. The connection is lost in any case: make a new one.
+    """
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Give the connection up, however badly."""
+        try:
+            super().on_connection_error_after_connected(exc)
+        except Exception as error:
+            log.warning("broker's connection was not closed cleanly", error=type(error).__name__)
+
+
 def create_worker(settings: Settings, lifespan: Lifespan) -> Celery:
     """Celery with the one task that there is. Connections are made in the process that does the work.
 
     `lifespan` holds what handlers use besides the database, once for each event loop.
     """
     celery = create_celery(settings)
+    celery.conf.worker_consumer = Survivor
     name = f"{socket.gethostname()}:{os.getpid()}"  # of the parent: it gives back for all its children
 
     @cache
