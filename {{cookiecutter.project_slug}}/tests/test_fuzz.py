@@ -54,7 +54,7 @@ class _Elsewhere(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_error(404)
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *_: object) -> None:
         """Print nothing."""
 
 
@@ -68,7 +68,11 @@ def elsewhere() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def fuzzed(settings: Settings, new_database: Callable[[str], str], elsewhere: str) -> Iterator[FastAPI]:
+def fuzzed(
+    settings: Settings,
+    new_database: Callable[[str], str],
+    elsewhere: str,
+) -> Iterator[FastAPI]:
     """The application with example data that requests may spoil."""
     url = new_database("fuzz")
     asyncio.run(_fill(url))
@@ -109,7 +113,9 @@ def cookies(fuzzed: FastAPI) -> dict[str, str]:
     ],
 )
 def test_every_operation_keeps_its_contract(
-    case: schemathesis.Case, fuzzed: FastAPI, cookies: dict[str, str]
+    case: schemathesis.Case,
+    fuzzed: FastAPI,
+    cookies: dict[str, str],
 ) -> None:
     # A key that was used before, with another body, is refused as it should be: each request has its own.
     if (case.headers or {}).get("idempotency-key", "").isalnum():

@@ -7,6 +7,7 @@ from httpx2 import AsyncClient
 
 from app.core import cache
 from app.core.cache import cached
+from app.core.cache.store import current
 from app.core.throttle import Limit
 from app.services import limits
 
@@ -45,7 +46,7 @@ async def test_a_member_has_a_tag_refreshed(member: AsyncClient, number):
     assert await number() == 1
     assert (await member.post("/api/cache/tags/city:oslo")).status_code == 204
     assert await number() == 1, "once more"
-    for flight in [*cache.store.current().flights.values()]:
+    for flight in [*current().flights.values()]:
         await flight
     assert await number() == 2
 
