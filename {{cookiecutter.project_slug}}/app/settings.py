@@ -92,11 +92,6 @@ class Settings(BaseSettings):
     """Largest accepted request body in bytes, unless a route file says otherwise."""
 
     @property
-    def brokerurl(self) -> str:
-        """The broker, in the words of Celery, which does not know Valkey's."""
-        return (self.celery_broker_url or self.redis_url).replace("valkey", "redis", 1)
-
-    @property
     def broker_url(self) -> str:
         """The broker, in the words of Celery, which does not know Valkey's."""
         return (self.celery_broker_url or self.redis_url).replace("valkey", "redis", 1)

@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
+from cryptography.fernet import Fernet
 from httpx2 import AsyncClient
+from pydantic import SecretStr
 from sqlalchemy import func, select, update
 
 from app.core import cookies
@@ -16,11 +19,12 @@ from app.core.secrets import cipher, digest
 from app.models.identities import Flow, LinkedIdentity
 from app.models.sessions import Session
 from app.models.users import User
-from app.services import flows, sessions
+from app.services import flows, sessions, stored_tokens, users
 from app.setting_types import Provider
+from app.settings import Settings
 from tests.accounts.conftest import unused_port
 from tests.accounts.provider import consent, install, running
-from tests.factories import add_user, signed_in
+from tests.factories import add_user, new_email, signed_in
 
 CALLBACK = "https://test/api/auth/callback/acme"
 LIES = [
@@ -432,3 +436,50 @@ async def test_unverified_addresses_make_no_account(client, db, acme):
     answer = await sign_in(client, "un-verified")
     assert (answer.status_code, (await counts(db))[:3]) == (403, [0, 0, 0])
     assert digest("x") != digest("y")
+
+
+KEYS = [Fernet.generate_key().decode() for _ in range(2)]
+
+
+def keyed(settings: Settings, *keys: str) -> Settings:
+    return settings.model_copy(update={"encryption_keys": SecretStr(",".join(keys))})
+
+
+async def test_OPS_4_OIDC_17_encryption_keys_rotate(db, user, settings):
+    before, during, after = (
+        keyed(settings, KEYS[0]),
+        keyed(settings, KEYS[1], KEYS[0]),
+        keyed(settings, KEYS[1]),
+    )
+    values = stored_tokens.seal(before, {"access_token": "abc"})
+    identity = LinkedIdentity(
+        user_id=user.id, provider="x", issuer="https://x.example", subject="1", **values
+    )
+    db.add(identity)
+    await db.flush()
+    assert stored_tokens.unseal(during, identity) == {"access_token": "abc"}
+    assert [await stored_tokens.rotate(db, during) for _ in range(2)] == [1, 0]
+    assert stored_tokens.unseal(after, identity) == {"access_token": "abc"}
+
+
+async def test_ACCT_7_what_was_linked_since_is_gone_when_an_account_is_taken_back(
+    member, user, client, db, mailbox
+):
+    for number in (1, 2):
+        await member.put("/api/me/email", json={"email": new_email()})
+        await member.post("/api/me/email/confirmation", json={"token": await mailbox.token()})
+        back, subject = await mailbox.token(), str(number)
+        linked = {"provider": "x", "issuer": "https://x.example", "linked_at": datetime.now(UTC)}
+        db.add(LinkedIdentity(user_id=user.id, subject=subject, **linked))
+        await db.commit()
+    assert (await client.post("/api/me/email/reversal", json={"token": back})).status_code == 204
+    mine = select(LinkedIdentity.subject).where(LinkedIdentity.user_id == user.id)
+    assert (await db.scalars(mine)).all() == ["1"]
+
+
+async def test_SES_7_an_erased_account_has_no_identity(user, db):
+    db.add(LinkedIdentity(user_id=user.id, provider="x", issuer="https://x.example", subject="1"))
+    user.delete_at = datetime.now(UTC) - timedelta(seconds=1)
+    await db.commit()
+    assert await users.erase_due(db) == 1
+    assert not await db.scalar(select(LinkedIdentity).where(LinkedIdentity.user_id == user.id))
