@@ -26,6 +26,7 @@ from app.main import create_app
 from app.models.jobs import JobRow
 from redis import Redis
 from sqlalchemy import insert, text
+from tests.factories import add_user, signed_in
 from tests.jobs.faults import Stage
 from tests.jobs.kinds import Stroll, Work
 from tests.jobs.plant import Plant, eventually, paused
@@ -150,7 +151,10 @@ async def black_hole(plant: Plant, stage: Stage) -> None:
     found: dict[bool, list[float]] = {True: [], False: []}
     worst = dict.fromkeys(found, 0.0)
     watching = asyncio.create_task(watch())
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
+    async with app.state.sessions() as db:
+        cookies = await signed_in(db, await add_user(db))
+    own = {"base_url": "https://test", "headers": {"origin": app.state.settings.origin}, "cookies": cookies}
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), **own) as client:
 
         async def requests(count: int) -> list[float]:
             took = []

@@ -70,23 +70,7 @@ Work = Annotated[WorkOf, Depends(_work)]
 """Instead of `Db` where the service waits for something slow between two transactions."""
 
 
-class _SessionCookie(APIKeyCookie):
-    """Shows in OpenAPI that a route needs the cookie; websockets may need it too."""
-
-    async def __call__(self, request: HTTPConnection) -> str | None:  # type: ignore[override]
-        """The cookie's value."""
-        return cookies.read(request, self.model.name)
-
-
-_cookie = _SessionCookie(
-    name=cookies.SESSION,
-    scheme_name="session",
-    description="Set when you sign in; your browser keeps it.",
-    auto_error=False,
-)
-
-
-async def _maybe_user(connection: HTTPConnection) -> SignedIn | None:
+async def _find_user(connection: HTTPConnection) -> SignedIn | None:
     token = cookies.read(connection, cookies.SESSION)
     user = await _of_session(connection, token) if token else None
     cache.serve(cache.Audience(user=str(user.id) if user else ""))
@@ -100,18 +84,30 @@ async def _of_session(connection: HTTPConnection, token: str) -> SignedIn | None
         return await sessions.find(db, token)
 
 
-MaybeUser = Annotated[SignedIn | None, Depends(_maybe_user)]
+MaybeUser = Annotated[SignedIn | None, Depends(_find_user)]
 """Who is signed in, or None."""
 
 
-async def require_user(user: MaybeUser, _: Annotated[str | None, Depends(_cookie)]) -> SignedIn:
-    """The guard of every route whose file does not say `public=True`."""
-    if user is None:
-        raise Unauthorized(
-            "Sign in first. (To open this route, say `config = RouteConfig(public=True)` in its file.)"
-        )
-    return user
+class _SignedIn(APIKeyCookie):
+    """Shows in OpenAPI that a route needs the cookie. One dependency: FastAPI solves all anew at each use."""
 
+    async def __call__(self, connection: HTTPConnection) -> SignedIn:  # type: ignore[override]
+        """The user; Unauthorized for strangers."""
+        user = await _find_user(connection)
+        if user is None:
+            raise Unauthorized(
+                "Sign in first. (To open this route, say `config = RouteConfig(public=True)` in its file.)"
+            )
+        return user
+
+
+require_user = _SignedIn(
+    name=cookies.SESSION,
+    scheme_name="session",
+    description="Set when you sign in; your browser keeps it.",
+    auto_error=False,
+)
+"""The guard of every route whose file does not say `public=True`."""
 
 CurrentUser = Annotated[SignedIn, Depends(require_user)]
 """Who is signed in; a route that asks for it answers 401 to strangers, also in a public file."""

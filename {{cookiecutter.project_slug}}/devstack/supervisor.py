@@ -183,16 +183,19 @@ class Supervisor:
                     child.changed.set()
 
     def _announce(self, seconds: float) -> None:
-        """The block for a person, then the line for programs."""
-        address = f"http://{ports.HOST}:{self.project.given['PORT']}"
+        """The block for a person, then the line for programs.
+
+        Of plain addresses, browsers keep secure cookies (of a session, say) for localhost only.
+        """
+        port = self.project.given["PORT"]
         self.terminal.write(f"""
   Ready in {seconds:.1f} s.
-    API     {address}/api/health
-    docs    {address}/docs
+    API     http://localhost:{port}/api/health
+    docs    http://localhost:{port}/docs
     folder  {self.project.folder}
     stop    Ctrl-C
 """)
-        self.terminal.write(f"ready: {address}")
+        self.terminal.write(f"ready: http://{ports.HOST}:{port}")
 
 
 def _reach(name: str, url: str, default_port: int) -> str:

@@ -67,6 +67,25 @@ def test_the_tools_know_nothing_of_the_application(package: str):
         assert not {name.split(".")[0] for name in imports(path)} & forbidden, path
 
 
+DANGEROUS = {
+    *("subprocess", "pty", "ctypes", "os.system", "os.popen"),
+    *("pickle", "marshal", "shelve", "dill", "xml", "lxml", "yaml", "jinja2", "mako"),
+    *("hashlib.md5", "hashlib.sha1", "zipfile", "tarfile"),
+}
+
+
+@pytest.mark.parametrize("package", ["app", "filerouter"])
+def test_nothing_dangerous_is_used(package: str):
+    """No programs, no code from text, no parsers that do more than parse, no weak hashes."""
+    for path in ROOT.joinpath(package).rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        used = {ast.unparse(part) for part in ast.walk(tree) if isinstance(part, ast.Attribute)}
+        used |= imports(path)
+        assert not {name for name in used if {name, name.partition(".")[0]} & DANGEROUS}, path
+        called = {ast.unparse(part.func) for part in ast.walk(tree) if isinstance(part, ast.Call)}
+        assert not called & {"eval", "exec", "compile", "__import__"}, path
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_modules_stay_small(path: Path):
     lines = len(path.read_text(encoding="utf-8").splitlines())

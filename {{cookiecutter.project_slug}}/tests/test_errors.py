@@ -108,5 +108,7 @@ async def test_production_shows_no_docs_and_asks_for_https(settings: Settings):
     async with AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
         for path in ("/", "/docs", "/openapi.json", "/redoc", "/docs/assets/swagger-ui.css"):
             assert (await client.get(path)).status_code == 404
-        headers = (await client.get("/api/health")).headers
-    assert headers["strict-transport-security"].startswith("max-age=63072000")
+        answers = [await client.get(path) for path in ("/api/health", "/api/session", "/nothing")]
+    assert [answer.status_code for answer in answers] == [200, 401, 404]  # over http, and nowhere else
+    policy = {answer.headers["strict-transport-security"] for answer in answers}
+    assert policy == {"max-age=63072000; includeSubDomains"}

@@ -54,7 +54,7 @@ class _Elsewhere(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_error(404)
 
-    def log_message(self, format: str, *_: object) -> None:
+    def log_message(self, format: str, *_: object) -> None:  # noqa: A002
         """Print nothing."""
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
@@ -65,6 +66,21 @@ async def test_one_json_line_a_request(client: httpx2.AsyncClient, log: io.Strin
     assert answer.headers["x-request-id"] == line["request_id"] == "req-12345678"
     assert (line["method"], line["path"], line["status"], line["level"]) == ("GET", "/api/hello", 200, "info")
     assert line["ms"] > 0
+
+
+async def test_times_are_those_of_utc(client: httpx2.AsyncClient, log: io.StringIO):
+    logging.getLogger("some.library").warning("hello")
+    (line,) = [json.loads(line) for line in log.getvalue().splitlines()]
+    at = datetime.fromisoformat(line["timestamp"])
+    assert at.utcoffset() == timedelta(0)
+    assert abs(datetime.now(UTC) - at) < timedelta(minutes=1)
+
+
+async def test_a_path_cannot_write_a_line(client: httpx2.AsyncClient, log: io.StringIO):
+    await client.get('/api/x%0a{"level":"error","path":"forged"}%1b[31m%c2%85%e2%80%a8')
+    (line,) = lines(log)
+    assert line["path"].startswith("/api/x\n{")
+    assert "\x1b" not in log.getvalue()
 
 
 @pytest.mark.parametrize("path", ["/bug", "/bug-in-sql"])

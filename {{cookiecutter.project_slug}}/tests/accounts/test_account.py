@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import func, select, update
 
 from app.core import cookies
@@ -98,6 +99,15 @@ async def test_a_name_is_changed(member, user):
     assert changed.json()["name"] == (await member.get("/api/me")).json()["name"] == "Ada King"
     for body in ({"name": ""}, {"email": "x@example.com"}, {"id": 1}, {"name": "a\r\nb"}):
         assert (await member.patch("/api/me", json=body)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "name", ["Robert'); DROP TABLE users;--", "' OR '1'='1", "%s %n {0.__class__} $1 :name", "\\x27 $(id)"]
+)
+async def test_INPUT_5_a_name_is_data_wherever_it_goes(member, user, name):
+    """Through SQL, logs and JSON."""
+    assert (await member.patch("/api/me", json={"name": name})).status_code == 200
+    assert (await member.get("/api/me")).json()["name"] == name
 
 
 async def test_what_expired_is_forgotten(member, user, db):

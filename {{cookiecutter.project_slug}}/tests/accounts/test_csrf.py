@@ -131,6 +131,7 @@ async def test_INPUT_3_the_trail_is_paged_within_bounds(member):
         "limit=0",
         "limit=-1",
         "limit=NaN",
+        "limit=1&limit=1000",
         "before=x",
         "before=0",
         "offset=1",

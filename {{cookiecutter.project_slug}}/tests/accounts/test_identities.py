@@ -1,6 +1,7 @@
 """OIDC and LINK: sign-in with accounts elsewhere, against a certified provider and one that lies."""
 
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 from httpx2 import AsyncClient
 from pydantic import SecretStr
 from sqlalchemy import func, select, update
@@ -19,7 +20,7 @@ from app.core.secrets import cipher, digest
 from app.models.identities import Flow, LinkedIdentity
 from app.models.sessions import Session
 from app.models.users import User
-from app.services import flows, sessions, stored_tokens, users
+from app.services import flows, limits, sessions, stored_tokens, users
 from app.setting_types import Provider
 from app.settings import Settings
 from tests.accounts.conftest import unused_port
@@ -51,6 +52,9 @@ LIES = [
     "bad_signature",
     "foreign_key",
     "unknown_key",
+    "key_inside",
+    "key_elsewhere",
+    "shared_secret",
     "no_id_token",
     "no_access_token",
     "token_type",
@@ -334,6 +338,7 @@ async def test_OIDC_17_provider_tokens_are_encrypted_and_keys_rotate(client, db,
     row = await db.scalar(select(LinkedIdentity))
     assert row and row.tokens and b"access_token" not in row.tokens
     assert b"access_token" in cipher(app.state.settings).decrypt(row.tokens)
+    assert "token" not in (await client.get("/api/identities")).text
 
 
 async def test_OIDC_18_a_garbled_flow_cookie_is_a_clean_refusal(client, acme):
@@ -356,6 +361,11 @@ async def test_open_sign_ins_are_few_and_short(client, db, acme):
     await db.execute(update(Flow).values(created_at=func.now() - sessions.FRESH * 2))
     await db.commit()
     assert (await client.get(await consent(url, "ada"))).status_code == 400
+
+
+async def test_one_network_starts_so_many_sign_ins_and_no_more(client, acme):
+    statuses = [(await client.get("/api/auth/login/acme")).status_code for _ in range(limits.START.most + 1)]
+    assert statuses == [303] * limits.START.most + [429]
 
 
 async def test_an_unknown_provider_is_404(client, acme):
@@ -422,10 +432,11 @@ async def test_LINK_4_the_last_way_in_stays(client, other, db, acme):
     assert len((await client.get("/api/identities")).json()["items"]) == 1
 
 
-async def test_LINK_5_a_recycled_address_is_not_the_old_account(client, db, liar):
-    """Same address, another subject."""
+@pytest.mark.parametrize("before", [{"subject": "mallory-before"}, {"issuer": "https://x.example"}], ids=str)
+async def test_LINK_5_a_recycled_address_is_not_the_old_account(client, db, liar, before):
+    """Same address, another subject; or the same subject of another issuer."""
     await lied_to(client)
-    await db.execute(update(LinkedIdentity).values(subject="mallory-before"))
+    await db.execute(update(LinkedIdentity).values(before))
     await db.commit()
     client.cookies.delete(cookies.SESSION)
     answer = await lied_to(client)
@@ -483,3 +494,16 @@ async def test_SES_7_an_erased_account_has_no_identity(user, db):
     await db.commit()
     assert await users.erase_due(db) == 1
     assert not await db.scalar(select(LinkedIdentity).where(LinkedIdentity.user_id == user.id))
+
+
+def test_OIDC_17_what_was_tampered_with_is_not_decrypted(settings):
+    """Each byte of it: version, time, vector, ciphertext, authentication."""
+    mine = keyed(settings, KEYS[0])
+    sealed = stored_tokens.seal(mine, {"access_token": "abc"})["tokens"]
+    assert isinstance(sealed, bytes)
+    whole = urlsafe_b64decode(sealed)
+    for place in range(len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= 1
+        with pytest.raises(InvalidToken):
+            stored_tokens.unseal(mine, LinkedIdentity(tokens=urlsafe_b64encode(changed)))

@@ -1,8 +1,11 @@
 """SES: sessions and their cookie."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
 
 from app.core import cookies
 from app.models.sessions import Session
@@ -18,6 +21,25 @@ def put(client, value: str) -> None:
 
 async def status(client) -> int:
     return (await client.get("/api/session")).status_code
+
+
+NAMES = [
+    cookies.SESSION,
+    cookies.DEVICE,
+    cookies.FLOW,
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_SES_3_every_cookie_is_set_alike(name):
+    response = Response()
+    cookies.put(response, name, "x", 60)
+    assert name.startswith("__Host-")
+    attributes = set(response.headers["set-cookie"].split("; "))
+    assert {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= attributes
+    app = Path(__file__).parents[2] / "app"
+    setting = [path for path in app.rglob("*.py") if "set_cookie(" in path.read_text(encoding="utf-8")]
+    assert setting == [app / "core/cookies.py"]
 
 
 async def test_SES_4_signing_out_is_on_the_server(member):

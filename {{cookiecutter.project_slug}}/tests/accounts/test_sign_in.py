@@ -3,11 +3,12 @@
 import asyncio
 import hashlib
 import time
+from datetime import timedelta
 
 import pytest
 from httpx2 import AsyncClient
 from pwdlib.hashers.argon2 import Argon2Hasher
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core import cookies, passwords
@@ -128,7 +129,7 @@ async def test_LOGIN_3_a_forged_device_helps_nobody(client, db):
 
 
 @pytest.mark.parametrize("network", ["198.51.100.7", "2001:db8:0:7::"])
-async def test_LOGIN_4_spraying_from_one_network_is_429(client, network):
+async def test_LOGIN_4_spraying_from_one_network_is_429(client, network, events):
     if network.endswith("::"):
         network = f"2001:db8:{new_address().split('.')[1]}:{new_address().split('.')[2]}::"
     statuses, answer = [], None
@@ -139,6 +140,7 @@ async def test_LOGIN_4_spraying_from_one_network_is_429(client, network):
     assert statuses[-1] == 429
     assert set(statuses[:-1]) <= {401, 429}
     assert answer and int(answer.headers["retry-after"]) >= 1
+    assert (await events())[-1] == "session.throttled"
 
 
 async def test_LOGIN_5_an_own_success_clears_no_others_count(client, other, db):
@@ -240,6 +242,13 @@ async def test_LOGIN_10_an_old_hash_is_renewed_by_the_right_password_only(client
     assert await stored() == old
     assert (await sign_in(client, user.email)).status_code == 204
     assert "m=47104,t=1,p=1" in await stored()
+    assert (await sign_in(client, user.email)).status_code == 204
+
+
+async def test_LOGIN_10_a_password_has_no_age(client, db):
+    user = await with_password(db)
+    await db.execute(update(Password).values(changed_at=func.now() - timedelta(days=3650)))
+    await db.commit()
     assert (await sign_in(client, user.email)).status_code == 204
 
 

@@ -34,6 +34,11 @@ async def test_an_account_is_made_when_its_mailbox_and_password_agree(client, ma
     assert await events() == ["sign_up.asked", "user.created", "session.started"]
 
 
+async def test_nobody_is_there_from_the_beginning(db):
+    """The migrations make no account that everybody knows."""
+    assert await db.scalar(select(func.count()).select_from(User)) == 0
+
+
 def _token(message) -> str:
     from tests.accounts.conftest import token_in
 
@@ -227,6 +232,7 @@ async def test_SIGNUP_9_looking_at_a_link_uses_nothing_up(client, mailbox):
     assert page.headers["content-type"].startswith("text/html")
     assert (page.headers["referrer-policy"], page.headers["cache-control"]) == ("no-referrer", "no-store")
     assert "script" not in page.text and "//" not in page.text.replace("<!", "")
+    assert '<input type="password" name="password" required>' in page.text
     await client.head(path)
     sent = await client.post("/api/users/confirmation", data={"token": token, "password": PASSWORD})
     assert sent.status_code == 201

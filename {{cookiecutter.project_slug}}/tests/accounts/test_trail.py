@@ -47,6 +47,7 @@ async def test_the_user_sees_the_own_trail_page_by_page(member, other, user, db)
     await other.patch("/api/me", json={"name": "Bob"})
     items = (await member.get("/api/me/events")).json()["items"]
     assert [item["kind"] for item in items] == ["user.changed", "session.started"]
+    assert {"at", "address", "user_agent"} < set(items[0])
     older = (await member.get("/api/me/events", params={"limit": 1, "before": items[0]["id"]})).json()[
         "items"
     ]

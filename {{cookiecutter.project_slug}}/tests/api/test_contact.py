@@ -1,8 +1,10 @@
 """POST /api/contact."""
 
+import json
 from collections.abc import Awaitable, Callable
 
 import pytest
+from fastapi import FastAPI
 from httpx2 import AsyncClient, Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -68,6 +70,25 @@ async def test_a_field_sent_twice_is_refused(client: AsyncClient):
 async def test_other_kinds_are_415(client: AsyncClient, kind: str):
     answer = await client.post("/api/contact", content=b"{}", headers={"content-type": kind})
     assert answer.status_code == 415
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "C:\\x", "a" * 300, ".htaccess", "a\u202egpj.exe", "x.svg"]
+)
+async def test_input_7_8_files_are_refused_whatever_their_name(
+    client: AsyncClient, db: AsyncSession, name: str
+):
+    """No route of ours takes a file; openapi.json says so, and a form with one is no form."""
+    svg = b"GIF89a<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"
+    answer = await client.post("/api/contact", data=FORM, files={"message": (name, svg, "image/png")})
+    assert answer.status_code == 415
+    assert await messages(db) == []
+
+
+def test_input_7_8_no_route_takes_files(app: FastAPI):
+    document = json.dumps(app.openapi())
+    assert "multipart/form-data" not in document
+    assert '"binary"' not in document
 
 
 async def test_a_long_body_is_413(client: AsyncClient):

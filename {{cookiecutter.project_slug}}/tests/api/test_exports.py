@@ -99,7 +99,7 @@ async def test_another_ones_file_is_404(member: AsyncClient, db: AsyncSession):
     assert (await member.get(f"/api/exports/{job}/file")).status_code == 404
 
 
-def test_formulas_are_made_inert():
+def test_input_6_formulas_are_made_inert():
     for text in ("=cmd|'/c calc'!A1", "+1", "-1", "@SUM(A1)", "\t=1"):
         assert exports.inert(text) == f"'{text}"
     assert [exports.inert(value) for value in ("a=1", -1, None)] == ["a=1", -1, None]

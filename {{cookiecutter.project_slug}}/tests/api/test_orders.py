@@ -1,11 +1,17 @@
 """/api/users/{user_id}/orders."""
 
+import asyncio
+from collections.abc import Callable
+
 import pytest
 from httpx2 import AsyncClient
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.db import create_engine, create_sessions
 from app.models.products import Product
 from app.models.users import User
+from app.schemas.orders import OrderCreate
+from app.services import orders
 from tests.factories import add_user
 from tests.products import add_product
 
@@ -74,6 +80,19 @@ async def test_a_bad_order_is_422(member: AsyncClient, user: User, db: AsyncSess
     assert (await member.post(f"/api/users/{user.id}/orders", json={"items": items})).status_code == 422
 
 
+@pytest.mark.parametrize("extra", ["unit_price", "total", "user_id", "placed_at", "status", "next"])
+async def test_input_11_price_owner_and_state_are_ours_to_say(
+    member: AsyncClient, user: User, db: AsyncSession, extra: str
+):
+    lamp = await add_product(db, price="9.00")
+    line = {"product_id": lamp.id, "quantity": 1}
+    for body in ({"items": [line | {extra: 1}]}, {"items": [line], extra: 1}):
+        answer = await member.post(f"/api/users/{user.id}/orders", json=body)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"].endswith(extra)
+    assert (await member.get(f"/api/users/{user.id}/orders")).json() == {"items": []}
+
+
 async def test_an_unknown_product_is_409(member: AsyncClient, user: User, db: AsyncSession):
     body = {"items": [{"product_id": 9999999, "quantity": 1}]}
     answer = await member.post(f"/api/users/{user.id}/orders", json=body)
@@ -86,3 +105,25 @@ async def test_lines_of_one_product_add_up(member: AsyncClient, user: User, db: 
     answer = await member.post(f"/api/users/{user.id}/orders", json=body)
     items = [{"product_id": lamp.id, "quantity": 3, "unit_price": "2.50"}]
     assert (answer.json()["items"], answer.json()["total"]) == (items, "7.50")
+
+
+@pytest.fixture
+def url(new_database: Callable[[str], str]) -> str:
+    """A database where buyers meet: the others' tests share a connection."""
+    return new_database("stock")
+
+
+async def test_the_last_one_is_sold_once(url: str):
+    engine = create_engine(url, pool_size=10)
+    sessions = create_sessions(engine)
+    async with sessions() as db:
+        lamp, ada = await add_product(db, stock=1), await add_user(db)
+    order = OrderCreate.model_validate({"items": [{"product_id": lamp.id, "quantity": 1}]})
+
+    async def buy() -> None:
+        async with sessions.begin() as db:
+            await orders.place(db, ada.id, order)
+
+    results = await asyncio.gather(*(buy() for _ in range(8)), return_exceptions=True)
+    await engine.dispose()
+    assert sorted(type(result).__name__ for result in results) == ["Conflict"] * 7 + ["NoneType"]

@@ -149,6 +149,15 @@ async def test_list_by_category(client: AsyncClient, db: AsyncSession):
     assert [item["category"] for item in answer.json()["items"]] == ["home/lighting", "home/lighting/outdoor"]
 
 
+@pytest.mark.parametrize("category", ["%", "home/light%", "home_lighting", "' OR ''='", "home/lighting\\"])
+async def test_input_2_wildcards_and_quotes_find_nothing(
+    client: AsyncClient, db: AsyncSession, category: str
+):
+    await add_product(db, category="home/lighting")
+    answer = await client.get("/api/products", params={"category": category})
+    assert answer.status_code == 422 or answer.json()["items"] == []
+
+
 async def test_an_empty_list_has_one_page(client: AsyncClient):
     answer = await client.get("/api/products")
     assert answer.json() == {"items": [], "page": 1, "per_page": 20, "total": 0}

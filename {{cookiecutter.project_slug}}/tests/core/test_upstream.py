@@ -137,11 +137,12 @@ async def test_proxy_12_every_trouble_is_a_problem_in_time(
     assert there.exchange.line().places._value == QUICK.concurrency, "every place was given back"
 
 
-async def test_proxy_12_a_dead_upstream_fails_at_once(there: Upstream):
+async def test_proxy_12_a_dead_upstream_fails_at_once(there: Upstream, caplog: pytest.LogCaptureFixture):
     there.base_url = "http://127.0.0.1:1"
     started = time.monotonic()
     assert type(await failure(there)) is UpstreamFailed
     assert time.monotonic() - started < 2
+    assert "upstream failed" in caplog.text
 
 
 async def test_what_may_work_in_a_moment_is_tried_again(script: Scripted, there: Upstream):

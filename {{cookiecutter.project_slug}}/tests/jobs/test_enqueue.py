@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import PayloadTooLarge, Unprocessable
 from app.core.jobs import Job, enqueue, handles
+from app.settings import Settings
 from tests.jobs.kinds import Work
 from tests.jobs.plant import ROOT, Plant
 
@@ -48,6 +49,16 @@ def test_two_kinds_and_two_handlers_of_one_name_are_refused():
     handles(Note)(test_bad_arguments_are_refused_before_anything_is_written)
     with pytest.raises(TypeError, match="Two functions handle note"):
         handles(Note)(test_what_is_too_large_or_cannot_be_stored_is_refused)
+
+
+def test_the_worker_reads_json_only(settings: Settings):
+    """Whoever writes into the broker cannot have a pickle unpacked."""
+    code = (
+        "from app.core.jobs.broker import create_celery; from app.settings import Settings;"
+        f"print(create_celery(Settings(redis_url={settings.redis_url!r})).conf.accept_content)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['json']"
 
 
 def test_the_api_does_not_import_celery():

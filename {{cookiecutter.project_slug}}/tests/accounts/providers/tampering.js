@@ -1,5 +1,5 @@
 // A provider that lies: `node tampering.js PORT`. POST /lie {"name": …} chooses how, until the next one.
-import { generateKeyPairSync, sign } from "node:crypto";
+import { createHmac, generateKeyPairSync, sign } from "node:crypto";
 import http from "node:http";
 import { OAuth2Issuer, OAuth2Service } from "oauth2-mock-server";
 
@@ -7,7 +7,8 @@ const port = Number(process.argv[2]);
 const issuer = new OAuth2Issuer();
 issuer.url = `http://127.0.0.1:${port}`;
 await issuer.keys.generate("RS256");
-const { privateKey: foreign } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+const { privateKey: foreign, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+const strange = { ...publicKey.export({ format: "jwk" }), kid: "strange", use: "sig", alg: "RS256" };
 const service = new OAuth2Service(issuer);
 let lie = "none";
 let nonce = "";
@@ -56,6 +57,16 @@ service.on("beforeResponse", async (answer) => {
   const payload = body.id_token && JSON.parse(Buffer.from(body.id_token.split(".")[1], "base64url"));
   if (lie === "alg_none") body.id_token = `${encode({ alg: "none" })}.${encode(payload)}.`;
   if (lie === "bad_signature") body.id_token = body.id_token.slice(0, -8) + "AAAAAAAA";
+  const forge = (header) => {
+    const signed = `${encode(header)}.${body.id_token.split(".")[1]}`;
+    return `${signed}.${sign("RSA-SHA256", Buffer.from(signed), foreign).toString("base64url")}`;
+  };
+  if (lie === "key_inside") body.id_token = forge({ alg: "RS256", kid: "strange", jwk: strange });
+  if (lie === "key_elsewhere") body.id_token = forge({ alg: "RS256", kid: "strange", jku: `${issuer.url}/strange` });
+  if (lie === "shared_secret") {
+    const signed = `${encode({ alg: "HS256" })}.${body.id_token.split(".")[1]}`;
+    body.id_token = `${signed}.${createHmac("sha256", "secret").update(signed).digest("base64url")}`;
+  }
   if (lie === "foreign_key") {
     const signed = body.id_token.split(".").slice(0, 2).join(".");
     body.id_token = `${signed}.${sign("RSA-SHA256", Buffer.from(signed), foreign).toString("base64url")}`;
@@ -89,6 +100,7 @@ http
     }
     if (path === "/fetched") return response.end(String(fetched));
     if (path === "/jwks") fetched += 1;
+    if (path === "/strange") return response.end(JSON.stringify({ keys: [strange] }));
     if (path === "/.well-known/openid-configuration") {
       if (lie === "html") return response.setHeader("content-type", "text/html").end("<html>");
       if (lie === "list") return response.end("[]");

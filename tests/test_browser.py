@@ -1,0 +1,183 @@
+"""A generated project under `dev`, in a real browser: signing in, and what pages of others can do.
+
+Needs Chromium or Chrome on the machine; CHROMIUM names one that is not on the PATH.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
+)
+pytestmark = [
+    pytest.mark.posix,
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine; set CHROMIUM to its path"),
+]
+
+EVIL = """<!doctype html><title>evil</title><iframe id="framed" src="{site}/docs"></iframe>
+<iframe id="sandboxed" sandbox="allow-scripts allow-forms" srcdoc="
+<form method=post action='{site}/api/session'><input name=email value=eve@example.com></form>
+<script>document.forms[0].submit()</script>"></iframe>"""
+ATTACKS = """async (site) => {
+  const json = new Blob([JSON.stringify({name: "Eve"})]);
+  const tried = {};
+  const attempt = async (name, act) => {
+    try { tried[name] = String(await act()) } catch (error) { tried[name] = error.name }
+  };
+  const simple = {method: "POST", mode: "no-cors", credentials: "include"};
+  const headers = {"Content-Type": "application/json"};
+  const write = (method) => ({method, credentials: "include", body: json, headers});
+  await attempt("read", async () => (await fetch(site + "/api/me", {credentials: "include"})).text());
+  await attempt("patch", async () => (await fetch(site + "/api/me", write("PATCH"))).status);
+  await attempt("delete", async () => (await fetch(site + "/api/session", write("DELETE"))).status);
+  await attempt("blob", async () => (await fetch(site + "/api/session", {...simple, body: json})).type);
+  await attempt("form", async () => (await fetch(site + "/api/session",
+    {...simple, body: new URLSearchParams({email: "eve@example.com", password: "x"})})).type);
+  await attempt("beacon", async () => navigator.sendBeacon(site + "/api/session", json));
+  return tried;
+}"""
+
+
+class Site:
+    """A running `dev`, and what it printed."""
+
+    def __init__(self, project: Path, log: Path) -> None:
+        self.log = log
+        hidden = ("VIRTUAL_ENV", "PYTEST_ADDOPTS", "ENVIRONMENT", "DATABASE_URL", "REDIS_URL")
+        environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                ["uv", "run", "--quiet", "dev"],
+                cwd=project,
+                env=environment | {"PORT": "0"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.url = self.printed(r"docs +(http://localhost:\d+)/docs", 120)
+
+    def printed(self, pattern: str, seconds: float = 10) -> str:
+        """The first group of what it has printed, or prints soon."""
+        deadline = time.monotonic() + seconds
+        while not (found := re.search(pattern, self.log.read_text(errors="replace"))):
+            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text(errors="replace")
+            time.sleep(0.05)
+        return found[1]
+
+    def answered(self, request: str) -> list[str]:
+        """The statuses of this method and path so far."""
+        method, path = request.split()
+        line = rf"method={method} path={path} status=(\d+)"
+        return re.findall(line, self.log.read_text(errors="replace"))
+
+    def stop(self) -> None:
+        os.killpg(self.process.pid, signal.SIGINT)
+        assert self.process.wait(30) == 0
+
+
+@pytest.fixture(scope="module")
+def site(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("browser")
+    site = Site(shutil.copytree(whole, folder / "acme"), folder / "log")
+    yield site
+    site.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A tab of a browser that has never been anywhere."""
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
+
+
+def sign_in(page: Page, site: Site) -> None:
+    """As a person does, at the provider that `dev` brings."""
+    page.goto(f"{site.url}/api/auth/login/local?next=/docs")
+    page.get_by_role("button", name="grace@example.com").click()
+    page.wait_for_url(f"{site.url}/docs")
+    page.get_by_text("Signed in as grace@example.com").wait_for()
+
+
+@pytest.fixture
+def evil(site: Site, tmp_path: Path) -> Iterator[str]:
+    """A page on another site (127.0.0.1 is not localhost)."""
+    (tmp_path / "index.html").write_text(EVIL.format(site=site.url))
+    quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def test_signing_in_at_the_local_provider(page: Page, site: Site):
+    """SES-3: the cookie is kept, and no script sees it."""
+    sign_in(page, site)
+    (cookie,) = [each for each in page.context.cookies() if each.get("name") == "__Host-session"]
+    assert (cookie.get("httpOnly"), cookie.get("secure"), cookie.get("sameSite")) == (True, True, "Lax")
+    assert page.evaluate("document.cookie") == ""
+    assert page.evaluate("fetch('/api/me').then(answer => answer.status)") == 200
+    assert page.evaluate("fetch('/api/session', {method: 'DELETE'}).then(answer => answer.status)") == 204
+    assert page.evaluate("fetch('/api/me').then(answer => answer.status)") == 401
+
+
+def test_docs_need_nothing_from_elsewhere_and_sign_in(page: Page, site: Site):
+    """Sign-up by the form of /docs, the link from the mail, then the form above it."""
+    trouble: list[str] = []
+    page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: trouble.append(request.url) if not request.url.startswith(site.url) else None)
+    page.goto(f"{site.url}/docs")
+    page.get_by_text("/api/products").first.wait_for()
+    # The page asks who is signed in, and Chromium reports the 401 of a stranger.
+    assert [each for each in trouble if "401" not in each] == []
+    body = '{"email": "eve@example.com", "name": "Eve", "password": "four random words here"}'
+    join = f"fetch('/api/users', {{method: 'POST', body: '{body}', headers: {{'Content-Type': 'application/json'}}}})"
+    assert page.evaluate(f"{join}.then(answer => answer.status)") == 202
+    token = site.printed(r"token=(\S+)", 30)
+    page.goto(f"{site.url}/api/users/confirmation?token={token}")
+    page.get_by_role("button").click()
+    page.get_by_text("eve@example.com").wait_for()
+    page.goto(f"{site.url}/docs")
+    page.get_by_placeholder("e-mail").fill("eve@example.com")
+    page.get_by_placeholder("password").fill("four random words here")
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.get_by_text("Signed in as eve@example.com").wait_for()
+
+
+def test_csrf_a_foreign_page_changes_and_reads_nothing(page: Page, site: Site, evil: str):
+    """CSRF-1, -2, -4, -8, -11 in a browser that is signed in: what the server answered is in its log."""
+    sign_in(page, site)
+    page.goto(evil)
+    tried = page.evaluate(ATTACKS, site.url)
+    assert {name: tried[name] for name in ("read", "patch", "delete")} == dict.fromkeys(
+        ("read", "patch", "delete"), "TypeError"
+    ), "unreadable, and refused at the preflight"
+    page.wait_for_timeout(500)
+    assert len(site.answered("POST /api/session")) >= 4, "blob, form, beacon, sandboxed form"
+    assert set(site.answered("POST /api/session")) - {"204"} == {"403"}
+    assert set(site.answered("PATCH /api/me")) <= {"403"}
+    assert "/docs" not in (page.frames[1].url or ""), "not framable"
+    page.goto(f"{site.url}/docs")
+    page.get_by_text("Signed in as grace@example.com").wait_for()
+    assert page.evaluate("fetch('/api/me').then(answer => answer.json()).then(me => me.name)") == "Grace Hopper"
