@@ -29,7 +29,8 @@ from app.services import limits
 from app.settings import Settings
 from devstack.engines import postgres, valkey
 from tests.accounts.conftest import unused_port
-from tests.factories import PASSWORD, add_user, new_address, new_email, signed_in
+from tests.factories import new_address, new_email, signed_in
+from tests.passwords import PASSWORD, with_password
 
 ORIGIN = "https://test"
 
@@ -97,7 +98,7 @@ async def main(settings: Settings, count: int) -> None:
     limits.ACCOUNT_LONG = limits.ACCOUNT_LONG._replace(most=10**6)
     limits.MAILS = limits.MAILS._replace(most=10**6)
     async with app.state.sessions() as db:
-        users = [await add_user(db, password=PASSWORD) for _ in range(20)]
+        users = [await with_password(db) for _ in range(20)]
         cookies = await signed_in(db, users[0])
     transport = httpx2.ASGITransport(app, client=("10.0.0.1", 1))
     headers = {"origin": ORIGIN}

@@ -27,7 +27,7 @@ from devstack.engines import valkey  # noqa: E402
 from app.core.cache import connected  # noqa: E402
 from app.core.cache.store import Store  # noqa: E402
 from burst import number  # noqa: E402
-from tests.upstream import answer, late, scripted  # noqa: E402
+from tests.scripted import answer, late, scripted  # noqa: E402
 
 MISSED: list[str] = []
 WORKERS, CALLERS = 4, 200

@@ -32,7 +32,7 @@ from app.core.cache import cached, connected  # noqa: E402
 from app.core.http import Envelope  # noqa: E402
 from app.core.logging import configure_logging  # noqa: E402
 from app.core.upstream import Upstream  # noqa: E402
-from tests.upstream import answer, late, scripted  # noqa: E402
+from tests.scripted import answer, late, scripted  # noqa: E402
 
 ROUTE = """export async function GET(request) {
   const city = request.nextUrl.searchParams.get("city")

@@ -13,7 +13,7 @@ import httpx2
 import psutil
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
-from tests.upstream import answer, flood, head, scripted
+from tests.scripted import answer, flood, head, scripted
 
 MIB = 1024 * 1024
 HERE = Path(__file__).parent

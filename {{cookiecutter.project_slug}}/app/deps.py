@@ -57,7 +57,13 @@ Client = Annotated[ClientOf, Depends(_client)]
 
 async def _work(connection: HTTPConnection, client: Client) -> WorkOf:
     state = connection.app.state
-    return WorkOf(state.sessions, state.throttle, state.providers, state.settings, client)
+    return WorkOf(
+        sessions=state.sessions,
+        throttle=state.throttle,
+        providers=state.providers,
+        settings=state.settings,
+        client=client,
+    )
 
 
 Work = Annotated[WorkOf, Depends(_work)]
@@ -98,7 +104,7 @@ class _SignedIn(APIKeyCookie):
 require_user = _SignedIn(
     name=cookies.SESSION,
     scheme_name="session",
-    description="Set by `POST /api/session`, which your browser keeps.",
+    description="Set when you sign in; your browser keeps it.",
     auto_error=False,
 )
 """The guard of every route whose file does not say `public=True`."""

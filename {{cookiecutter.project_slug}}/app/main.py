@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from app.core import cache, upstream
 from app.core.application import Application
+from app.core.connections import connected
 from app.core.db import create_engine, create_lookups, create_sessions
 from app.core.docs import add_docs
 from app.core.edge import add_edge
@@ -28,7 +28,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.lookups = create_lookups(engine)
     # What is loaded now stays: no request shall wait for a collection that walks it (0.1 s).
     gc.freeze()
-    async with cache.connected(app.state.settings.redis_url), upstream.opened():
+    async with connected(app.state.settings):
         yield
     await app.state.throttle.close()
     await engine.dispose()

@@ -14,9 +14,10 @@ from app.core.db import create_engine, create_sessions
 from app.core.passwords import hash_password
 from app.models.files import File
 from app.models.orders import Order, OrderItem
+from app.models.passwords import Password
 from app.models.posts import Post
 from app.models.products import Product
-from app.models.users import Password, User
+from app.models.users import User
 from app.settings import get_settings
 
 NOW = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)

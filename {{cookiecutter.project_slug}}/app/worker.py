@@ -6,22 +6,13 @@ back and run elsewhere. Windows cannot fork, so there the pool is `threads`.
 
 import sys
 import warnings
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from celery.platforms import SecurityWarning
 
 from app import jobs
-from app.core import cache, upstream
+from app.core.connections import connected
 from app.core.jobs.worker import create_worker, queues
 from app.settings import get_settings
-
-
-@asynccontextmanager
-async def lifespan() -> AsyncIterator[None]:
-    """Hold what jobs use besides the database, as app.main does for requests."""
-    async with cache.connected(get_settings().redis_url), upstream.opened():
-        yield
 
 
 def main() -> None:
@@ -31,7 +22,8 @@ def main() -> None:
     options = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-Q", ",".join(queues())]
     if sys.platform == "win32":
         options += ["-P", "threads"]
-    celery = create_worker(get_settings(), lifespan)
+    settings = get_settings()
+    celery = create_worker(settings, lambda: connected(settings))
     celery.worker_main(["--quiet", "worker", "--loglevel=INFO", *options, *sys.argv[1:]])
 
 

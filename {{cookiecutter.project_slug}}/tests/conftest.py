@@ -175,7 +175,10 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def client(
-    app: FastAPI, sessions: Sessions, store: Store, requested: set[tuple[str, str]]
+    app: FastAPI,
+    sessions: Sessions,
+    store: Store,
+    requested: set[tuple[str, str]],
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """Speaks HTTP with the application, on this test's transaction."""
     app.state.sessions = sessions

@@ -8,12 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core import cookies
 from app.core.client import Client
-from app.core.passwords import hasher
-from app.models.users import Password, User
+from app.models.users import User
 from app.services import sessions
-
-PASSWORD = "four random words here"
-_hashes: list[str] = []
 
 
 def new_email() -> str:
@@ -26,15 +22,10 @@ def new_address() -> str:
     return ".".join(["10", *(str(number) for number in secrets.token_bytes(3))])
 
 
-async def add_user(db: AsyncSession, *, password: str | None = None, **fields: Any) -> User:
-    """A user that requests can see; with PASSWORD, if that is given, without a second hash."""
+async def add_user(db: AsyncSession, **fields: Any) -> User:
+    """A user that requests can see."""
     user = User(**{"email": new_email(), "name": "Ada Lindqvist"} | fields)
     db.add(user)
-    await db.flush()
-    if password:
-        if password != PASSWORD or not _hashes:
-            _hashes.insert(0, hasher().hash(password))
-        db.add(Password(user_id=user.id, hash=_hashes[0]))
     await db.commit()
     return user
 

@@ -103,12 +103,19 @@ async def test_a_strange_host_is_400(settings: Settings):
         assert (await client.get("/api/health", headers={"host": "api.example.com"})).status_code == 200
 
 
+OVER_HTTP = {
+    "/api/health": 200,
+    "/api/session": 401,
+    "/nothing": 404,
+}
+
+
 async def test_production_shows_no_docs_and_asks_for_https(settings: Settings):
     app = create_app(settings.model_copy(update={"environment": "production", "allowed_hosts": "test"}))
     async with AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
         for path in ("/", "/docs", "/openapi.json", "/redoc", "/docs/assets/swagger-ui.css"):
             assert (await client.get(path)).status_code == 404
-        answers = [await client.get(path) for path in ("/api/health", "/api/session", "/nothing")]
-    assert [answer.status_code for answer in answers] == [200, 401, 404]  # over http, and nowhere else
+        answers = [await client.get(path) for path in OVER_HTTP]
+    assert [answer.status_code for answer in answers] == [*OVER_HTTP.values()]  # and nowhere else
     policy = {answer.headers["strict-transport-security"] for answer in answers}
     assert policy == {"max-age=63072000; includeSubDomains"}

@@ -67,7 +67,11 @@ def elsewhere() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def fuzzed(settings: Settings, new_database: Callable[[str], str], elsewhere: str) -> Iterator[FastAPI]:
+def fuzzed(
+    settings: Settings,
+    new_database: Callable[[str], str],
+    elsewhere: str,
+) -> Iterator[FastAPI]:
     """The application with example data that requests may spoil."""
     url = new_database("fuzz")
     asyncio.run(_fill(url))
@@ -108,7 +112,9 @@ def cookies(fuzzed: FastAPI) -> dict[str, str]:
     ],
 )
 def test_every_operation_keeps_its_contract(
-    case: schemathesis.Case, fuzzed: FastAPI, cookies: dict[str, str]
+    case: schemathesis.Case,
+    fuzzed: FastAPI,
+    cookies: dict[str, str],
 ) -> None:
     # A key that was used before, with another body, is refused as it should be: each request has its own.
     if (case.headers or {}).get("idempotency-key", "").isalnum():

@@ -6,9 +6,10 @@ from app.core import cookies
 from app.core.errors import TooManyRequests, Unauthorized
 from app.core.problems import problems
 from app.deps import Browser, Client, CurrentUser, Db, Work
-from app.schemas.sessions import CurrentSession, SignIn
+from app.schemas.passwords import SignIn
+from app.schemas.sessions import CurrentSession
 from app.schemas.users import User
-from app.services import sessions, sign_in
+from app.services import passwords, sessions
 from filerouter import RouteConfig, operation
 
 config = RouteConfig(public=True)
@@ -17,7 +18,7 @@ config = RouteConfig(public=True)
 @operation(status_code=204, responses=problems(Unauthorized, TooManyRequests))
 async def post(form: SignIn, work: Work, response: Response, browser: Browser) -> None:
     """Sign in. The answer's cookie is the session; one that the browser had ends."""
-    started = await sign_in.with_password(work, form, browser)
+    started = await passwords.sign_in(work, form, browser)
     started.keep(response)
 
 

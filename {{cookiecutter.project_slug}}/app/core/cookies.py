@@ -36,7 +36,11 @@ class Browser:
 
 def browser_of(connection: HTTPConnection) -> Browser:
     """Read them from the connection."""
-    return Browser(*(read(connection, name) for name in (SESSION, DEVICE, FLOW)))
+    return Browser(
+        session=read(connection, SESSION),
+        device=read(connection, DEVICE),
+        flow=read(connection, FLOW),
+    )
 
 
 def put(response: Response, name: str, value: str, seconds: int | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+import structlog
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import HTTPConnection
@@ -14,10 +15,15 @@ from app.core.throttle import Throttle
 from app.settings import Settings
 
 Refused = Callable[[HTTPConnection, Problem], Awaitable[None]]
+log = structlog.get_logger(__name__)
 
 
-def add_edge(app: FastAPI, settings: Settings, refused: Refused) -> None:
-    """Known hosts only, no foreign pages, no slow bodies. `refused` writes refusals into the audit trail."""
+async def _logged(connection: HTTPConnection, error: Problem) -> None:
+    log.warning("refused", kind=error.event)
+
+
+def add_edge(app: FastAPI, settings: Settings, refused: Refused = _logged) -> None:
+    """Known hosts only, no foreign pages, no slow bodies. `refused` keeps what was refused."""
     app.state.settings = settings
     app.state.throttle = Throttle(settings.redis_url)
     app.state.providers = Providers(settings)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, String, UniqueConstraint, func
+from sqlalchemy import BigInteger, CheckConstraint, Identity, String, UniqueConstraint, func
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -26,13 +26,3 @@ class User(Base):
     """Set by an operator, or when the account was erased: nobody gets in any more."""
     delete_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(timezone=True), index=True)
     """When the account is to be erased; until then its owner can cancel that."""
-
-
-class Password(Base):
-    """The Argon2 hash of a user's password. Who signs in by other means has none."""
-
-    __tablename__ = "passwords"
-
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
-    hash: Mapped[str] = mapped_column(String(200))
-    changed_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), server_default=func.now())

@@ -4,6 +4,8 @@ from typing import Literal
 
 from app.core.schema import Output
 
+State = Literal["ok", "unavailable"]
+
 
 class Health(Output):
     """The process answers."""
@@ -16,6 +18,6 @@ class Readiness(Output):
 
     status: Literal["ok", "degraded"]
     database: Literal["ok"] = "ok"
-    cache: Literal["ok", "unavailable"]
-    upstreams: dict[str, Literal["ok", "unavailable"]]
+    cache: State
+    upstreams: dict[str, State]
     """Foreign APIs, by what the last calls to them showed; none is asked."""

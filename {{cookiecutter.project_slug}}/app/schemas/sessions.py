@@ -2,18 +2,8 @@
 
 from datetime import datetime
 
-from app.core.addresses import Address
-from app.core.schema import Input, Output
-from app.schemas.users import Password, User
-
-
-class SignIn(Input):
-    """Who wants in."""
-
-    email: Address
-    password: Password
-    remember: bool = False
-    """Stay signed in for weeks on this device, not only until the browser ends."""
+from app.core.schema import Output
+from app.schemas.users import User
 
 
 class CurrentSession(Output):

@@ -3,32 +3,13 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from app.core.addresses import Address
-from app.core.passwords import MAX_LENGTH
 from app.core.schema import Input, Output
 from app.core.types import Line
 
-Password = Annotated[SecretStr, Field(min_length=1, max_length=MAX_LENGTH)]
-"""Never shown, echoed or logged. Whether a new one is good enough is said by `core/passwords.py`."""
 MailToken = Annotated[str, Field(min_length=1, max_length=100)]
 """From a link in a mail; good once."""
-
-
-class SignUp(Input):
-    """Who wants an account."""
-
-    email: Address
-    name: Line
-    password: Password
-
-
-class SignUpConfirmation(Input):
-    """The link shows who reads the mailbox, the password who asked for the account: both are needed."""
-
-    token: MailToken
-    password: Password
 
 
 class User(Output):

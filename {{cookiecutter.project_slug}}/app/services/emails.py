@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.client import Client
 from app.core.work import Work
 from app.models.identities import LinkedIdentity
+from app.models.passwords import Password
 from app.models.tokens import Token
-from app.models.users import Password, User
+from app.models.users import User
 from app.schemas.notices import EmailChangeNotice, ResetNotice, RevertNotice
 from app.services import events, limits, notices, sessions, tokens
 from app.services.sessions import SignedIn
@@ -60,7 +61,12 @@ async def revert(db: AsyncSession, token: str, client: Client) -> None:
     later = Token.data["since"].astext >= since
     await db.execute(delete(Token).where(Token.user_id == user.id, Token.purpose == "revert", later))
     await sessions.end_all(db, user.id)
-    await tokens.revoke(db, user.id, "reset", "email")
+    await tokens.revoke(
+        db,
+        user.id,
+        "reset",
+        "email",
+    )
     await events.record(db, "email.reverted", client, user.id)
     await notices.tell(db, ResetNotice(email=used.data["email"]))
 

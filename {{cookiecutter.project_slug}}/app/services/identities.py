@@ -8,7 +8,7 @@ that the provider says it has verified.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,8 +20,9 @@ from app.core.identity.providers import refused
 from app.core.secrets import digest
 from app.core.work import Work
 from app.models.identities import LinkedIdentity as Row
+from app.models.passwords import Password
 from app.models.sessions import Session
-from app.models.users import Password, User
+from app.models.users import User
 from app.schemas.identities import Identity, IdentityList, ProviderInfo, ProviderList
 from app.schemas.notices import Notice
 from app.services import events, flows, notices, sessions, stored_tokens, users
@@ -126,9 +127,12 @@ async def unlink(db: AsyncSession, user: SignedIn, client: Client, id: int) -> N
     provider = await db.scalar(gone)
     if provider is None:
         raise NotFound("There is no such identity.")
-    others = exists().where(Row.user_id == user.id), exists().where(Password.user_id == user.id)
-    if not await db.scalar(select(others[0] | others[1])):
-        raise Conflict("This is the only way into your account. Set a password first.")
+    others = (
+        exists().where(Row.user_id == user.id),
+        exists().where(Password.user_id == user.id),
+    )
+    if not await db.scalar(select(or_(*others))):
+        raise Conflict("This is the only way into your account. Add another one first.")
     await events.record(db, "identity.unlinked", client, user.id, provider=provider)
     facts = {"provider": provider}
     await notices.tell(db, Notice(kind="identity_unlinked", email=user.email, facts=facts))

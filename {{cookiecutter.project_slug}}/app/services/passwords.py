@@ -1,17 +1,49 @@
-"""Passwords: changed by who knows them, reset by who reads the mailbox."""
+"""Passwords: signed in with, changed by who knows them, reset by who reads the mailbox."""
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core import passwords
-from app.core.errors import Unprocessable
+from app.core.cookies import Browser
+from app.core.devices import Device
+from app.core.errors import Unauthorized, Unprocessable
 from app.core.work import Work
-from app.models.users import Password, User
+from app.models.passwords import Password
+from app.models.users import User
 from app.schemas.notices import Notice, ResetNotice
-from app.schemas.passwords import PasswordChange, PasswordForgotten, PasswordReset
+from app.schemas.passwords import PasswordChange, PasswordForgotten, PasswordReset, SignIn
 from app.services import events, limits, notices, sessions, tokens
 from app.services.sessions import SignedIn
+from app.services.sign_in import Started, begin
+
+
+async def sign_in(work: Work, form: SignIn, browser: Browser) -> Started:
+    """Check the password and start a session; Unauthorized, TooManyRequests.
+
+    All refusals are the same, and take the same time. A session that the browser has ends.
+    """
+    await limits.client(work, "session.throttled")
+    known = Device(browser.device, work.settings)
+    async with work.transaction() as db:
+        account = select(User, Password.hash).outerjoin(Password).where(User.email == form.email)
+        found = (await db.execute(account)).one_or_none()
+    user, stored = found or (None, None)
+    device_key = known.key if user and known.knows(user.id) else None
+    await limits.sign_in(work, form.email, device_key)
+    correct, newer = await passwords.verify(form.password.get_secret_value(), stored)
+    if not user or not correct or user.disabled_at:
+        raise Unauthorized(
+            "The e-mail address or the password is wrong.", event="session.refused", user_id=user and user.id
+        )
+    await limits.forgive(work, form.email, device_key)
+    async with work.transaction() as db:
+        if newer:
+            changed = update(Password).where(Password.user_id == user.id, Password.hash == stored)
+            await db.execute(changed.values(hash=newer))
+        return await begin(
+            db, work, user, known, methods=["pwd"], remember=form.remember, instead_of=browser.session
+        )
 
 
 async def change(work: Work, user: SignedIn, form: PasswordChange) -> str:

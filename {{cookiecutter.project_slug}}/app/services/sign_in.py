@@ -1,21 +1,18 @@
-"""Signing in with a password. All refusals are the same, and take the same time."""
+"""A session begins, whichever way somebody proved who they are."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from app.core import cookies, devices, passwords
-from app.core.cookies import Browser
+from app.core import cookies, devices
 from app.core.devices import Device
-from app.core.errors import Unauthorized
 from app.core.work import Work
 from app.models.events import Event
-from app.models.users import Password, User
+from app.models.users import User
 from app.schemas.notices import Notice
-from app.schemas.sessions import SignIn
-from app.services import limits, notices, sessions
+from app.services import notices, sessions
 
 SESSION_SECONDS = int(sessions.REMEMBERED_ABSOLUTE.total_seconds())
 
@@ -32,34 +29,6 @@ class Started:
         """Set the cookies."""
         cookies.put(response, cookies.SESSION, self.token, self.seconds)
         cookies.put(response, cookies.DEVICE, self.device, devices.SECONDS)
-
-
-async def with_password(work: Work, form: SignIn, browser: Browser) -> Started:
-    """Check the password and start a session; Unauthorized, TooManyRequests.
-
-    A session that the browser has ends.
-    """
-    await limits.client(work, "session.throttled")
-    known = Device(browser.device, work.settings)
-    async with work.transaction() as db:
-        account = select(User, Password.hash).outerjoin(Password).where(User.email == form.email)
-        found = (await db.execute(account)).one_or_none()
-    user, stored = found or (None, None)
-    device_key = known.key if user and known.knows(user.id) else None
-    await limits.sign_in(work, form.email, device_key)
-    correct, newer = await passwords.verify(form.password.get_secret_value(), stored)
-    if not user or not correct or user.disabled_at:
-        raise Unauthorized(
-            "The e-mail address or the password is wrong.", event="session.refused", user_id=user and user.id
-        )
-    await limits.forgive(work, form.email, device_key)
-    async with work.transaction() as db:
-        if newer:
-            changed = update(Password).where(Password.user_id == user.id, Password.hash == stored)
-            await db.execute(changed.values(hash=newer))
-        return await begin(
-            db, work, user, known, methods=["pwd"], remember=form.remember, instead_of=browser.session
-        )
 
 
 async def begin(

@@ -14,7 +14,12 @@ from app.models.sessions import Session
 from app.models.tokens import Token
 from app.schemas.users import TokenState
 
-Purpose = Literal["sign_up", "reset", "email", "revert"]
+Purpose = Literal[
+    "sign_up",
+    "reset",
+    "email",
+    "revert",
+]
 LIFETIMES: dict[Purpose, timedelta] = {
     "sign_up": timedelta(hours=24),
     "reset": timedelta(hours=1),
@@ -76,7 +81,9 @@ def no_longer_valid(purpose: Purpose) -> Unprocessable:
 
 async def forget_expired(db: AsyncSession) -> int:
     """Delete links, sessions and sign-ins on their way that are over; how many."""
-    old = Flow.created_at < func.now() - timedelta(hours=1)
-    over = (delete(Token).where(Token.expires_at < func.now()), delete(Flow).where(old))
-    over = (*over, delete(Session).where(Session.expires_at < func.now()))
+    over = (
+        delete(Token).where(Token.expires_at < func.now()),
+        delete(Session).where(Session.expires_at < func.now()),
+        delete(Flow).where(Flow.created_at < func.now() - timedelta(hours=1)),
+    )
     return sum([(await db.execute(statement)).rowcount for statement in over])  # type: ignore[attr-defined]

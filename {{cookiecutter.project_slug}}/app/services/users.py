@@ -1,4 +1,4 @@
-"""Accounts: asked for, confirmed, changed, deleted."""
+"""Accounts: made, changed, deleted."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,58 +6,19 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core import passwords
 from app.core.client import Client
-from app.core.work import Work
 from app.models.identities import LinkedIdentity
+from app.models.passwords import Password
 from app.models.tokens import Token
-from app.models.users import Password
 from app.models.users import User as Row
-from app.schemas.notices import Notice, SignUpNotice
-from app.schemas.users import SignUp, SignUpConfirmation, User, UserChange
-from app.services import events, limits, notices, sessions, tokens
+from app.schemas.notices import Notice
+from app.schemas.users import User, UserChange
+from app.services import events, notices, sessions
 from app.services.sessions import SignedIn
 
 GRACE = timedelta(days=14)
 """Between asking for the deletion of an account and the deletion."""
 ERASED = "erased-{}@erased.invalid"
-
-
-async def sign_up(work: Work, form: SignUp) -> None:
-    """Keep what was asked for until the mailbox confirms it; the same work for every address."""
-    await limits.client(work, "sign_up.throttled")
-    secret = form.password.get_secret_value()
-    await passwords.check(secret, about=[form.email, form.name, work.settings.public_url])
-    hashed = await passwords.hash_password(secret)
-    may_mail = await limits.may_mail(work, form.email)
-    async with work.transaction() as db:
-        await tokens.issue(db, "sign_up", form.email, name=form.name, hash=hashed)
-        await events.record(db, "sign_up.asked", work.client, None)
-        if may_mail:
-            await notices.tell(db, SignUpNotice(email=form.email))
-
-
-async def confirm(work: Work, form: SignUpConfirmation) -> User:
-    """Make the account if link and password are right; signs nobody in.
-
-    The link alone is not enough: whoever else asked for an account with this address
-    chose another password, and would own it.
-    """
-    await limits.client(work, "sign_up.throttled")
-    async with work.transaction() as db:
-        pending = await tokens.look(db, "sign_up", form.token)
-    stored = pending.data["hash"] if pending else None
-    correct, _ = await passwords.verify(form.password.get_secret_value(), stored)
-    if not correct:
-        raise tokens.no_longer_valid("sign_up")
-    async with work.transaction() as db:
-        used = await tokens.consume(db, "sign_up", form.token)
-        user = await add(db, used.subject, used.data["name"])
-        if user is None or used.data["hash"] != stored:
-            raise tokens.no_longer_valid("sign_up")
-        await db.execute(insert(Password).values(user_id=user.id, hash=stored))
-        await events.record(db, "user.created", work.client, user.id)
-        return User.model_validate(user)
 
 
 async def add(db: AsyncSession, email: str, name: str) -> Row | None:
@@ -106,8 +67,9 @@ async def erase_due(db: AsyncSession) -> int:
         await notices.tell(db, Notice(kind="account_erased", email=user.email))
         user.email, user.name = ERASED.format(user.id), "Deleted user"
         user.delete_at, user.disabled_at = None, func.now()
-        for table in (Password, LinkedIdentity, Token):
-            await db.execute(delete(table).where(table.user_id == user.id))
+        await db.execute(delete(Password).where(Password.user_id == user.id))
+        await db.execute(delete(LinkedIdentity).where(LinkedIdentity.user_id == user.id))
+        await db.execute(delete(Token).where(Token.user_id == user.id))
         await sessions.end_all(db, user.id)
         await events.record(db, "user.erased", Client("", "", None), user.id)
     await db.flush()

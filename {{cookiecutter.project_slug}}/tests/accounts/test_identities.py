@@ -1,26 +1,36 @@
 """OIDC and LINK: sign-in with accounts elsewhere, against a certified provider and one that lies."""
 
+import asyncio
+import os
+import subprocess
+import sys
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
+from cryptography.fernet import Fernet, InvalidToken
 from httpx2 import AsyncClient
+from pydantic import SecretStr
 from sqlalchemy import func, select, update
 
 from app.core import cookies
+from app.core.db import create_engine, create_sessions
 from app.core.identity.providers import Providers
 from app.core.secrets import cipher, digest
 from app.models.identities import Flow, LinkedIdentity
 from app.models.sessions import Session
 from app.models.users import User
-from app.services import flows, limits, sessions
+from app.services import flows, limits, sessions, stored_tokens, users
 from app.setting_types import Provider
+from app.settings import Settings
 from tests.accounts.conftest import unused_port
 from tests.accounts.provider import consent, install, running
-from tests.factories import add_user, signed_in
+from tests.factories import add_user, new_email, signed_in
 
 CALLBACK = "https://test/api/auth/callback/acme"
 LIES = [
@@ -443,3 +453,94 @@ async def test_unverified_addresses_make_no_account(client, db, acme):
     answer = await sign_in(client, "un-verified")
     assert (answer.status_code, (await counts(db))[:3]) == (403, [0, 0, 0])
     assert digest("x") != digest("y")
+
+
+KEYS = [Fernet.generate_key().decode() for _ in range(2)]
+
+
+def keyed(settings: Settings, *keys: str) -> Settings:
+    return settings.model_copy(update={"encryption_keys": SecretStr(",".join(keys))})
+
+
+async def test_OPS_4_OIDC_17_encryption_keys_rotate(db, user, settings):
+    before, during, after = (
+        keyed(settings, KEYS[0]),
+        keyed(settings, KEYS[1], KEYS[0]),
+        keyed(settings, KEYS[1]),
+    )
+    values = stored_tokens.seal(before, {"access_token": "abc"})
+    identity = LinkedIdentity(
+        user_id=user.id, provider="x", issuer="https://x.example", subject="1", **values
+    )
+    db.add(identity)
+    await db.flush()
+    assert stored_tokens.unseal(during, identity) == {"access_token": "abc"}
+    assert [await stored_tokens.rotate(db, during) for _ in range(2)] == [1, 0]
+    assert stored_tokens.unseal(after, identity) == {"access_token": "abc"}
+
+
+async def test_ACCT_7_what_was_linked_since_is_gone_when_an_account_is_taken_back(
+    member, user, client, db, mailbox
+):
+    for number in (1, 2):
+        await member.put("/api/me/email", json={"email": new_email()})
+        await member.post("/api/me/email/confirmation", json={"token": await mailbox.token()})
+        back, subject = await mailbox.token(), str(number)
+        linked = {"provider": "x", "issuer": "https://x.example", "linked_at": datetime.now(UTC)}
+        db.add(LinkedIdentity(user_id=user.id, subject=subject, **linked))
+        await db.commit()
+    assert (await client.post("/api/me/email/reversal", json={"token": back})).status_code == 204
+    mine = select(LinkedIdentity.subject).where(LinkedIdentity.user_id == user.id)
+    assert (await db.scalars(mine)).all() == ["1"]
+
+
+async def test_SES_7_an_erased_account_has_no_identity(user, db):
+    db.add(LinkedIdentity(user_id=user.id, provider="x", issuer="https://x.example", subject="1"))
+    user.delete_at = datetime.now(UTC) - timedelta(seconds=1)
+    await db.commit()
+    assert await users.erase_due(db) == 1
+    assert not await db.scalar(select(LinkedIdentity).where(LinkedIdentity.user_id == user.id))
+
+
+async def test_OPS_4_the_command_encrypts_again(settings, new_database):
+    """As a process, on tokens that are committed; without the old key it says so and changes nothing."""
+    url = await asyncio.to_thread(new_database, "rotation")
+    engine = create_engine(url, pool_size=1)
+    values = stored_tokens.seal(keyed(settings, KEYS[0]), {"access_token": "abc"})
+    async with create_sessions(engine)() as db:
+        user = await add_user(db)
+        identity = LinkedIdentity(user_id=user.id, provider="x", issuer="x", subject="1", **values)
+        db.add(identity)
+        await db.commit()
+
+        def run(*keys: str) -> tuple[int, str]:
+            environment = {"ENVIRONMENT": "test", "DATABASE_URL": url, "ENCRYPTION_KEYS": ",".join(keys)}
+            done = subprocess.run(
+                [sys.executable, "-m", "app.rotate_keys"],
+                env=os.environ | environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            return done.returncode, done.stdout + done.stderr
+
+        code, said = await asyncio.to_thread(run, KEYS[1])
+        assert (code, "Put it back" in said, "Traceback" in said) == (1, True, False)
+        for count in (1, 0):
+            assert await asyncio.to_thread(run, KEYS[1], KEYS[0]) == (0, f"encrypted again: {count}\n")
+        await db.refresh(identity)
+        assert stored_tokens.unseal(keyed(settings, KEYS[1]), identity) == {"access_token": "abc"}
+    await engine.dispose()
+
+
+def test_OIDC_17_what_was_tampered_with_is_not_decrypted(settings):
+    """Each byte of it: version, time, vector, ciphertext, authentication."""
+    mine = keyed(settings, KEYS[0])
+    sealed = stored_tokens.seal(mine, {"access_token": "abc"})["tokens"]
+    assert isinstance(sealed, bytes)
+    whole = urlsafe_b64decode(sealed)
+    for place in range(len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= 1
+        with pytest.raises(InvalidToken):
+            stored_tokens.unseal(mine, LinkedIdentity(tokens=urlsafe_b64encode(changed)))

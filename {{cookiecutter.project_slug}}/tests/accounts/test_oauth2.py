@@ -15,7 +15,7 @@ from app.core.identity.providers import Providers
 from app.models.identities import LinkedIdentity
 from app.models.users import User
 from app.setting_types import Provider
-from tests.upstream import Scripted, answer, scripted
+from tests.scripted import Scripted, answer, scripted
 
 ADA = {"id": 7, "login": "ada", "name": "Ada Lindqvist", "email": "public@example.com"}
 MINE = {"email": "ada@example.com", "primary": True, "verified": True}

@@ -19,7 +19,8 @@ from app.models.identities import LinkedIdentity
 from app.models.users import User
 from app.services import identities, tokens
 from app.setting_types import Provider
-from tests.factories import PASSWORD, add_user, new_email
+from tests.factories import add_user, new_email
+from tests.passwords import PASSWORD, with_password
 
 AT_ONCE = 12
 
@@ -62,7 +63,7 @@ async def test_SIGNUP_13_parallel_confirmations_make_one_account(racing):
 async def test_ACCT_2_parallel_resets_happen_once(racing):
     client, app = racing
     async with app.state.sessions() as db:
-        user = await add_user(db, password=PASSWORD)
+        user = await with_password(db)
         token = await tokens.issue(db, "reset", str(user.id), user_id=user.id)
         await db.commit()
     form = {"token": token, "password": "lamp orbit cactus velvet"}

@@ -1,6 +1,7 @@
 """LOGIN: passwords, guessing, limits."""
 
 import asyncio
+import hashlib
 import time
 from datetime import timedelta
 
@@ -14,9 +15,13 @@ from app.core import cookies, passwords
 from app.core.throttle import Limit, Throttle
 from app.models.events import Event
 from app.models.identities import LinkedIdentity
-from app.models.users import Password, User
+from app.models.passwords import Password
+from app.models.sessions import Session
+from app.models.users import User
 from app.services import limits
-from tests.factories import PASSWORD, add_user, new_address, new_email
+from tests.accounts.test_sessions import put, status
+from tests.factories import add_user, new_address, new_email
+from tests.passwords import PASSWORD, with_password
 
 
 async def sign_in(client: AsyncClient, email: str, password: str = PASSWORD, **fields):
@@ -29,8 +34,8 @@ def come_from(client: AsyncClient, address: str) -> None:
 
 async def everybody(db: AsyncSession) -> dict[str, tuple[str, str]]:
     """Who cannot sign in, and what they send."""
-    known = await add_user(db, password=PASSWORD)
-    disabled = await add_user(db, password=PASSWORD, disabled_at=func.now())
+    known = await with_password(db)
+    disabled = await with_password(db, disabled_at=func.now())
     elsewhere = await add_user(db)
     db.add(LinkedIdentity(user_id=elsewhere.id, provider="google", issuer="https://x.example", subject="1"))
     await db.commit()
@@ -75,7 +80,7 @@ async def test_LOGIN_2_every_refusal_verifies_one_hash(client, db, monkeypatch):
 
 
 async def test_LOGIN_3_one_account_is_guessed_from_many_addresses(client, db):
-    user = await add_user(db, password=PASSWORD)
+    user = await with_password(db)
     statuses = []
     for _ in range(limits.ACCOUNT.most + 3):
         come_from(client, new_address())
@@ -88,7 +93,7 @@ async def test_LOGIN_3_one_account_is_guessed_from_many_addresses(client, db):
 
 async def test_LOGIN_3_nobody_locks_the_owner_out(client, other, db):
     """On a device that the owner used before, the right password works while the account is under attack."""
-    user = await add_user(db, password=PASSWORD)
+    user = await with_password(db)
     assert (await sign_in(client, user.email)).status_code == 204
     await client.delete("/api/session")
     refused = None
@@ -101,7 +106,7 @@ async def test_LOGIN_3_nobody_locks_the_owner_out(client, other, db):
 
 
 async def test_LOGIN_3_a_reset_by_mail_unlocks(client, db, mailbox):
-    user = await add_user(db, password=PASSWORD)
+    user = await with_password(db)
     refused = None
     for _ in range(limits.ACCOUNT.most + 1):
         come_from(client, new_address())
@@ -114,7 +119,7 @@ async def test_LOGIN_3_a_reset_by_mail_unlocks(client, db, mailbox):
 
 
 async def test_LOGIN_3_a_forged_device_helps_nobody(client, db):
-    user = await add_user(db, password=PASSWORD)
+    user = await with_password(db)
     statuses = []
     for number in range(limits.ACCOUNT.most + 1):
         come_from(client, new_address())
@@ -139,7 +144,7 @@ async def test_LOGIN_4_spraying_from_one_network_is_429(client, network, events)
 
 
 async def test_LOGIN_5_an_own_success_clears_no_others_count(client, other, db):
-    mallory, alice = await add_user(db, password=PASSWORD), await add_user(db, password=PASSWORD)
+    mallory, alice = await with_password(db), await with_password(db)
     statuses = []
     for _ in range(limits.CLIENT_ACCOUNT.most + 1):
         statuses.append((await sign_in(client, alice.email, "wrong wrong wrong")).status_code)
@@ -153,7 +158,7 @@ async def test_LOGIN_6_AVAIL_8_without_the_server_limits_hold_in_the_process(
 ):
     throttle = Throttle(url)
     monkeypatch.setitem(app.state._state, "throttle", throttle)
-    user = await add_user(db, password=PASSWORD)
+    user = await with_password(db)
     statuses = [
         (await sign_in(client, user.email, "wrong wrong wrong")).status_code
         for _ in range(limits.CLIENT_ACCOUNT.most + 2)
@@ -241,14 +246,14 @@ async def test_LOGIN_10_an_old_hash_is_renewed_by_the_right_password_only(client
 
 
 async def test_LOGIN_10_a_password_has_no_age(client, db):
-    user = await add_user(db, password=PASSWORD)
+    user = await with_password(db)
     await db.execute(update(Password).values(changed_at=func.now() - timedelta(days=3650)))
     await db.commit()
     assert (await sign_in(client, user.email)).status_code == 204
 
 
 async def test_LOGIN_11_a_new_device_is_told_once(client, other, db, mailbox):
-    user = await add_user(db, password=PASSWORD)
+    user = await with_password(db)
     await sign_in(client, user.email)
     assert await mailbox() == []
     await client.delete("/api/session")
@@ -265,7 +270,7 @@ async def test_LOGIN_11_a_new_device_is_told_once(client, other, db, mailbox):
 
 
 async def test_passwords_and_tokens_are_in_no_log_line(client, db, mailbox, caplog):
-    user = await add_user(db, password=PASSWORD)
+    user = await with_password(db)
     await sign_in(client, user.email)
     await client.post("/api/password-reset", json={"email": user.email})
     token = await mailbox.token()
@@ -276,7 +281,7 @@ async def test_passwords_and_tokens_are_in_no_log_line(client, db, mailbox, capl
 
 
 async def test_the_trail_holds_no_secrets(client, db, mailbox):
-    user = await add_user(db, password=PASSWORD)
+    user = await with_password(db)
     await sign_in(client, user.email, "wrong wrong wrong")
     await sign_in(client, user.email)
     rows = (await db.scalars(select(Event))).all()
@@ -287,8 +292,67 @@ async def test_the_trail_holds_no_secrets(client, db, mailbox):
 
 async def test_a_user_who_forgot_to_be_remembered(client, db, user: User):
     """Without `remember` the cookie ends with the browser; with it, after 90 days."""
-    ada = await add_user(db, password=PASSWORD)
+    ada = await with_password(db)
     short = (await sign_in(client, ada.email)).headers.get_list("set-cookie")
     long = (await sign_in(client, ada.email, remember=True)).headers.get_list("set-cookie")
     assert "Max-Age" not in next(cookie for cookie in short if cookie.startswith(cookies.SESSION))
     assert "Max-Age=7776000" in next(cookie for cookie in long if cookie.startswith(cookies.SESSION))
+
+
+async def test_TENANT_9_OPS_1_log_injection_is_one_inert_row(client, db):
+    user = await with_password(db)
+    agent = "evil\x1b[31m " + "x" * 5000
+    body = {"email": user.email, "password": PASSWORD}
+    await client.post("/api/session", json=body, headers={"user-agent": agent})
+    (row,) = (await db.scalars(select(Event).where(Event.kind == "session.started"))).all()
+    assert "\x1b" not in row.user_agent and len(row.user_agent) <= 200
+
+
+async def test_SES_1_a_chosen_session_never_becomes_valid(client, db):
+    user = await with_password(db)
+    chosen = "A" * 43
+    client.cookies.set(cookies.SESSION, chosen)
+    assert (await sign_in(client, user.email)).status_code == 204
+    put(client, chosen)
+    assert await status(client) == 401
+
+
+async def test_SES_2_signing_in_again_rotates_the_session(client, db):
+    user = await with_password(db)
+    await sign_in(client, user.email)
+    first = client.cookies[cookies.SESSION]
+    await sign_in(client, user.email)
+    second = client.cookies[cookies.SESSION]
+    assert first != second
+    put(client, first)
+    assert await status(client) == 401
+    put(client, second)
+    assert await status(client) == 200
+
+
+async def test_SES_2_a_changed_password_rotates_the_session(client, other, db):
+    user = await with_password(db)
+    await sign_in(client, user.email)
+    await sign_in(other, user.email)
+    first = client.cookies[cookies.SESSION]
+    form = {"current": PASSWORD, "new": "lamp orbit cactus velvet"}
+    assert (await client.put("/api/me/password", json=form)).status_code == 204
+    assert await status(client) == 200
+    assert await status(other) == 401
+    put(client, first)
+    assert await status(client) == 401
+
+
+async def test_SES_3_the_cookie(client, db):
+    user = await with_password(db)
+    answer = await sign_in(client, user.email)
+    for sent in answer.headers.get_list("set-cookie"):
+        name, _, rest = sent.partition("=")
+        value, *attributes = rest.split("; ")
+        assert name.startswith("__Host-")
+        assert {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= set(attributes)
+        assert "Domain" not in sent and len(sent) < 4096
+        if name == cookies.SESSION:
+            assert len(value) == 43
+            stored = await db.scalar(select(Session.token_hash).where(Session.user_id == user.id))
+            assert stored == hashlib.sha256(value.encode()).digest()

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.models.sessions import Session
 from app.models.users import User
 from app.services import limits
-from tests.factories import PASSWORD, add_user, new_email
+from tests.factories import add_user, new_email
+from tests.passwords import PASSWORD, with_password
 
 
 def form(**fields) -> dict:
@@ -305,3 +306,68 @@ async def test_SIGNUP_13_parallel_confirmations_make_one_account(
     statuses = [(await client.post("/api/users/confirmation", json=confirm)).status_code for _ in range(5)]
     assert sorted(statuses) == [201, 422, 422, 422, 422]
     assert await db.scalar(select(func.count()).where(User.email == ada["email"])) == 1
+
+
+async def test_CSRF_2_without_any_sign_only_without_cookies(member, client, db):
+    del member.headers["origin"]
+    assert (await member.patch("/api/me", json={"name": "Eve"})).status_code == 403
+    user = await with_password(db)
+    client.cookies.clear()
+    answer = await client.post("/api/session", json={"email": user.email, "password": PASSWORD})
+    assert answer.status_code == 204
+
+
+@pytest.mark.parametrize("path", ["/api/session", "/api/users", "/api/password-reset"])
+async def test_CSRF_11_sign_in_and_sign_up_from_elsewhere_are_403(client, db, path):
+    user = await with_password(db)
+    body = {"email": user.email, "password": PASSWORD}
+    answer = await client.post(path, json=body, headers={"sec-fetch-site": "cross-site"})
+    assert (answer.status_code, answer.headers.get("set-cookie")) == (403, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b'{"email": "a@example.com"}', "text/plain"),
+        (b'{"email": "a@example.com"}', ""),
+        (b"<email/>", "application/xml"),
+        (b"email=a%40example.com", "application/x-www-form-urlencoded"),
+        (b"--x--", "multipart/form-data; boundary=x"),
+    ],
+)
+async def test_INPUT_1_other_kinds_of_body_have_no_effect(client, mailbox, content, kind):
+    answer = await client.post("/api/password-reset", content=content, headers={"content-type": kind})
+    assert answer.status_code in (415, 422)
+    assert await mailbox() == []
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"email": NaN}', b"\xff", b'{"email": "\\ud800"}', b"{" * 50_000, b"1e999"]
+)
+async def test_INPUT_1_what_is_no_JSON_is_refused(client, body):
+    kind = {"content-type": "application/json"}
+    for path in ("/api/session", "/api/users", "/api/password-reset", "/api/me/email/confirmation"):
+        assert (await client.post(path, content=body, headers=kind)).status_code in (400, 415, 422)
+
+
+@pytest.mark.parametrize("field", ["email", "name", "password"])
+@pytest.mark.parametrize(
+    "text", ["a" * 50_000 + "!", "(" * 50_000, "a@" * 25_000, "a." * 25_000 + "@example.com"]
+)
+async def test_INPUT_4_long_texts_cost_nothing(client, field, text):
+    import time
+
+    form = {"email": new_email(), "name": "Ada", "password": PASSWORD} | {field: text}
+    started = time.perf_counter()
+    answer = await client.post("/api/users", json=form)
+    assert answer.status_code == 422
+    assert time.perf_counter() - started < 0.5
+
+
+async def test_INPUT_10_compressed_bodies_are_not_unpacked(client):
+    import gzip
+
+    bomb = gzip.compress(b'{"email": "' + b"a" * 10_000_000 + b'"}')
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    answer = await client.post("/api/password-reset", content=bomb, headers=headers)
+    assert answer.status_code in (400, 415, 422)

@@ -12,7 +12,7 @@ from app.core.upstream.breaker import Breaker
 from app.services import limits
 from app.upstreams.github import github
 from tests.factories import add_user, signed_in
-from tests.upstream import Scripted, answer, scripted
+from tests.scripted import Scripted, answer, scripted
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ async def test_health_asks_nobody(client: AsyncClient, queries):
 async def test_ready_asks_the_database_and_the_cache(client: AsyncClient):
     answer = await client.get("/api/ready")
     body = answer.json()
-    assert set(body.pop("upstreams").values()) <= {"ok"}
-    assert body == {"status": "ok", "database": "ok", "cache": "ok"}
+    assert set(body.pop("upstreams", {}).values()) <= {"ok"}
+    assert set(body.values()) == {"ok"}
 
 
 async def test_ready_is_degraded_without_a_cache(settings: Settings):

@@ -13,7 +13,7 @@ from app.core.cache import entry
 from app.core.upstream.breaker import Breaker
 from app.core.upstream.retries import Budget
 from app.upstreams import weather
-from tests.upstream import Scripted, answer, late, reset, scripted
+from tests.scripted import Scripted, answer, late, reset, scripted
 
 OSLO = {"name": "Oslo", "country": "Norway", "latitude": 59.91273, "longitude": 10.74609, "id": 3143244}
 NOW = {

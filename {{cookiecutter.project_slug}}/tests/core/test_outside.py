@@ -9,7 +9,7 @@ import pytest
 from app.core.errors import Unprocessable, UpstreamFailed, UpstreamLate
 from app.core.upstream.guard import PublicOnly, is_public
 from app.core.upstream.outside import REFUSAL, fetch
-from tests.upstream import Scripted, answer, flood, in_turn, late, scripted
+from tests.scripted import Scripted, answer, flood, in_turn, late, scripted
 
 LOOPBACK = [
     "127.0.0.1",

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from devstack import ports
-from tests.upstream import Scripted, answer, flood, head, late, raw, reset, scripted
+from tests.scripted import Scripted, answer, flood, head, late, raw, reset, scripted
 
 MIB = 1024 * 1024
 ROOT = __file__.rsplit("/tests/", 1)[0]

@@ -13,7 +13,7 @@ from app.core.errors import NotFound, Problem, UpstreamBusy, UpstreamFailed, Ups
 from app.core.upstream import REGISTRY, Limits, Upstream
 from app.core.upstream.breaker import Breaker
 from app.core.upstream.retries import Budget, retry_after
-from tests.upstream import Scripted, answer, flood, head, in_turn, late, raw, reset, scripted, zipped
+from tests.scripted import Scripted, answer, flood, head, in_turn, late, raw, reset, scripted, zipped
 
 QUICK = Limits(connect=0.5, read=0.4, pool=0.1, total=1.5, concurrency=4, answer_bytes=100_000)
 MB = 1_000_000

@@ -9,8 +9,9 @@ from app.core.forms import body_of, json_or_form
 from app.core.pages import PAGE, Form, answer
 from app.core.problems import problems
 from app.deps import Db, Work
-from app.schemas.users import MailToken, SignUpConfirmation, TokenState, User
-from app.services import tokens, users
+from app.schemas.passwords import SignUpConfirmation
+from app.schemas.users import MailToken, TokenState, User
+from app.services import sign_up, tokens
 from filerouter import RouteConfig, operation
 
 config = RouteConfig(public=True)
@@ -30,4 +31,4 @@ async def post(
     form: Annotated[SignUpConfirmation, Depends(json_or_form(SignUpConfirmation))], work: Work
 ) -> User:
     """Make the account; then sign in."""
-    return await users.confirm(work, form)
+    return await sign_up.confirm(work, form)

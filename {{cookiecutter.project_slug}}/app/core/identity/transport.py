@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx2
 
-from app.core.upstream.body import Unreadable, read
+from app.core.bounded import Unreadable, read
 
 SECONDS = 8
 """For everything that one step of a sign-in asks a provider."""

@@ -7,7 +7,7 @@
 client     Upstream
 exchange   one call: breaker, retries (with a budget), failures as problems (answers)
 line       the connections, and how many at once
-relay      the answer as a stream; body: the answer in memory
+relay      the answer as a stream
 headers    what may cross, and the trace; paths: where a caller may lead us
 outside    URLs that users name: only public addresses (guard)
 """

@@ -12,8 +12,9 @@ from fastapi import Request, Response
 from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
+from app.core import bounded
 from app.core.errors import PayloadTooLarge, UpstreamFailed
-from app.core.upstream import body, headers
+from app.core.upstream import headers
 from app.core.upstream.answers import problem
 from app.core.upstream.exchange import Exchange
 from app.core.upstream.limits import Limits
@@ -86,7 +87,7 @@ class Upstream:
         query = urlencode(
             {key: value for key, value in (params or {}).items() if value is not None}, doseq=True
         )
-        sent = {"accept": "application/json", "accept-encoding": body.ENCODINGS}
+        sent = {"accept": "application/json", "accept-encoding": bounded.ENCODINGS}
         content = b"" if json is None else to_json(json)
         if content:
             sent["content-type"] = "application/json"
@@ -96,9 +97,9 @@ class Upstream:
                 if failure := problem(self.name, response):
                     raise failure
                 try:
-                    read = await body.read(response, self.limits.answer_bytes)
+                    read = await bounded.read(response, self.limits.answer_bytes)
                     return _adapter(model).validate_json(read or b"null")
-                except (body.Unreadable, ValidationError) as error:
+                except (bounded.Unreadable, ValidationError) as error:
                     what = (
                         error.errors(include_input=False)[:3] if isinstance(error, ValidationError) else error
                     )

@@ -3,7 +3,7 @@
 from app.core.errors import Forbidden, TooManyRequests
 from app.core.problems import problems
 from app.deps import FreshUser, Work
-from app.schemas.passwords import EmailChange
+from app.schemas.emails import EmailChange
 from app.schemas.users import MailSent
 from app.services import emails
 from filerouter import operation

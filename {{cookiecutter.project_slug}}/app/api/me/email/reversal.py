@@ -8,7 +8,7 @@ from app.core.forms import body_of, json_or_form
 from app.core.pages import PAGE, Form, answer
 from app.core.problems import problems
 from app.deps import Client, Db
-from app.schemas.passwords import TokenUse
+from app.schemas.emails import TokenUse
 from app.schemas.users import MailToken, TokenState
 from app.services import emails, tokens
 from filerouter import RouteConfig, operation

@@ -1,4 +1,4 @@
-"""An upstream's answer, read into memory: bounded before and after decompression."""
+"""The answer of somebody else's server, read into memory: bounded before and after decompression."""
 
 import zlib
 from collections.abc import AsyncGenerator
