@@ -57,10 +57,11 @@ def served(settings: Settings, port: int) -> subprocess.Popen[bytes]:
         "PYTHONPATH": os.pathsep.join([str(Path.cwd()), str(Path(__file__).parent)]),
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
-        "LOG_LEVEL": "error",
     }
     command = f"-m granian --interface asgi --log-level error --host 127.0.0.1 --port {port} served:app"
-    return subprocess.Popen([sys.executable, *command.split()], env=os.environ | environment)
+    # With its line for each request, as in production; nobody reads it here.
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([sys.executable, *command.split()], env=os.environ | environment, **quiet)
 
 
 async def cost(server: subprocess.Popen[bytes], url: str, asked: dict[str, dict[str, str]]) -> dict[str, float]:

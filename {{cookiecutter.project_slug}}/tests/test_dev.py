@@ -151,6 +151,16 @@ def test_the_database_dies_under_load_and_the_api_recovers(dev: Dev):
     assert dev.child("granian").pid == api
 
 
+def test_a_changed_job_is_the_workers_at_once(dev: Dev):
+    """Worker, relay and API start afresh."""
+    job = dev.folder / "app/jobs/retention.py"
+    job.write_text(job.read_text() + "\n# changed\n")
+    for part in ("api", "relay", "worker"):
+        dev.wait_for_line(rf"^{part} +starts afresh: app/jobs/retention.py changed")
+    wait(lambda: "".join(dev.lines).count("celery@") > 1, why=lambda: "".join(dev.lines[-30:]))
+    assert wait(lambda: dev.http.get("/api/health").status_code == 200)
+
+
 def test_the_cache_dies_and_the_api_only_says_so(dev: Dev):
     dev.child("valkey").kill()
     answers = [dev.http.get("/api/ready") for _ in range(5)]

@@ -172,6 +172,7 @@ async def wordy(job: Wordy, run: Run) -> str:
     return {"nul": "a\x00b", "large": "x" * 100_000}[job.what]
 
 
+# --8<-- [start:upgrade]
 class Versioned(Job, kind="versioned", version=2):
     """Was once called with `name`."""
 
@@ -180,6 +181,9 @@ class Versioned(Job, kind="versioned", version=2):
     @classmethod
     def upgrade(cls, payload: dict, version: int) -> dict:
         return {"names": [payload["name"]]}
+
+
+# --8<-- [end:upgrade]
 
 
 @handles(Versioned)
