@@ -157,7 +157,11 @@ def test_a_changed_job_is_the_workers_at_once(dev: Dev):
     job.write_text(job.read_text() + "\n# changed\n")
     for part in ("api", "relay", "worker"):
         dev.wait_for_line(rf"^{part} +starts afresh: app/jobs/retention.py changed")
-    wait(lambda: "".join(dev.lines).count("celery@") > 1, why=lambda: "".join(dev.lines[-30:]))
+
+    def ready_again() -> bool:
+        return "ready." in "".join(dev.lines).partition("worker    starts afresh")[2].partition("celery@")[2]
+
+    wait(ready_again, why=lambda: "".join(dev.lines[-30:]))
     assert wait(lambda: dev.http.get("/api/health").status_code == 200)
 
 

@@ -101,7 +101,7 @@ def cookies(fuzzed: FastAPI) -> dict[str, str]:
 
 @schema.parametrize()
 @budget(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     suppress_health_check=[
