@@ -1,5 +1,6 @@
 """Generate projects into temporary folders, from what this checkout holds."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -9,7 +10,9 @@ import pytest
 from tools.bake import bake, copy_template
 
 Bake = Callable[..., CompletedProcess[str]]
-SUITES = pytest.StashKey[dict[str, str]]()
+for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+    del os.environ[name]  # it would reach the tests of the projects, which run on their own
+SUITE = "tests of a generated project"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,16 +25,21 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-def record_suite(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+def record_suite(record_property: Callable[[str, object], None]) -> Callable[[str, str], None]:
     """Keep the summary of a generated project's own tests for the end of this run."""
-    return request.config.stash.setdefault(SUITES, {}).__setitem__
+
+    def record(variant: str, output: str) -> None:
+        record_property(SUITE, f"{variant}: {output.strip().splitlines()[-1].strip('= ')}")
+
+    return record
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if suites := config.stash.get(SUITES, {}):
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = terminalreporter.getreports("passed")
+    if suites := [value for report in reports for name, value in report.user_properties if name == SUITE]:
         terminalreporter.section("tests of the generated projects")
-        for variant, output in suites.items():
-            terminalreporter.line(f"{variant}: {output.strip().splitlines()[-1].strip('= ')}")
+        for suite in suites:
+            terminalreporter.line(str(suite))
 
 
 @pytest.fixture(scope="session")
