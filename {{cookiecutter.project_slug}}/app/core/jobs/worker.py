@@ -26,9 +26,14 @@ log = structlog.get_logger("app.worker")
 class Survivor(Consumer):
     """Celery's connection to the broker, which outlives the broker.
 
-    When that dies, kombu (5.x) may trip over what it has closed already; Celery would end the worker,
-    with all jobs that run, for an AttributeError. The connection is lost in any case: make a new one.
+    When that dies, kombu (5.x) may trip over what it has closed already: at an acknowledgement that comes
+    late, or while it cleans up. Celery would end the worker, with all jobs that run, for an AttributeError.
+    The connection is lost in any case: make a new one.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.connection_errors = (*self.connection_errors, AttributeError)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Give the connection up, however badly."""
