@@ -27,3 +27,5 @@ class Limits:
     """In typed mode, after decompression."""
     stream_bytes: int = 1024 * MIB
     """Of a relayed answer, as it comes."""
+    buffer_bytes: int = MIB // 4
+    """Of a connection, in the kernel. It bounds a relay's memory, and its speed: this / round trip."""

@@ -5,6 +5,7 @@ from the environment.
 """
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 from app.core.upstream.limits import Limits
@@ -31,7 +32,9 @@ class Line:
                 max_connections=limits.concurrency,
                 max_keepalive_connections=limits.concurrency,
                 keepalive_expiry=5,
-            )
+            ),
+            # Before our loop can ask an upstream to wait, it has read all that the kernel held.
+            socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, limits.buffer_bytes)],
         )
 
     async def send(self, request: "httpx2.Request") -> "Reply":
