@@ -27,6 +27,19 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar
 
+# Of RFC 9110 §15.5. Python before 3.13 has older ones, and an answer must not depend on that.
+_PHRASES = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+
+
+def phrase(status: int) -> str:
+    """The status code's own name: the title of problems without a type of their own (RFC 9457 §4.2.1)."""
+    return _PHRASES.get(status) or HTTPStatus(status).phrase
+
 
 class Problem(Exception):
     """An answer that is not a success. `detail` is one sentence for a person and says what to do."""
@@ -47,11 +60,6 @@ class Problem(Exception):
         self.detail = detail
         self.errors = errors or []
         self.event, self.user_id = event, user_id
-
-    @classmethod
-    def title(cls) -> str:
-        """The status code's own phrase, as RFC 9457 §4.2.1 asks of problems without a type of their own."""
-        return HTTPStatus(cls.status).phrase
 
 
 class BadRequest(Problem):

@@ -8,9 +8,10 @@ import importlib
 import json
 import os
 import sys
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+
+from app.core.errors import phrase
 
 FILE = Path("openapi.json")
 _PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
@@ -35,7 +36,7 @@ def _add_refusals(method: str, operation: dict[str, Any]) -> None:
     codes = ["401"] if operation.get("security") else []
     codes += [] if method in ("get", "head", "options") else ["403", "408"]
     for code in codes:
-        operation["responses"].setdefault(code, {"description": HTTPStatus(int(code)).phrase})
+        operation["responses"].setdefault(code, {"description": phrase(int(code))})
 
 
 def main() -> None:

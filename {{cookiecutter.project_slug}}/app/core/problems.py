@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from app.core.db import conflict_message, database_is_away
-from app.core.errors import Conflict, DatabaseUnavailable, Problem, Unprocessable
+from app.core.errors import Conflict, DatabaseUnavailable, Problem, Unprocessable, phrase
 
 MEDIA_TYPE = "application/problem+json"
 log = structlog.get_logger(__name__)
@@ -55,9 +55,9 @@ def problem_response(
     """Build the document. Bodiless statuses (204, 304) and redirects keep their headers only."""
     if status < 400:
         return Response(status_code=status, headers=headers)
-    phrase = HTTPStatus(status).phrase
-    body: dict[str, Any] = {"type": "about:blank", "title": phrase, "status": status}
-    if detail and detail != phrase:
+    title = phrase(status)
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
+    if detail and detail not in (title, HTTPStatus(status).phrase):
         body["detail"] = detail
     if request_id := request.scope.get("request_id"):
         body["request_id"] = request_id
@@ -121,4 +121,4 @@ def add_problem_handlers(app: FastAPI) -> None:
 def problems(*statuses: int | type[Problem]) -> dict[int | str, dict[str, Any]]:
     """OpenAPI `responses` for a route file: `RouteConfig(responses=problems(NotFound))`."""
     codes = (status if isinstance(status, int) else status.status for status in statuses)
-    return {code: {"model": ProblemDocument, "description": HTTPStatus(code).phrase} for code in codes}
+    return {code: {"model": ProblemDocument, "description": phrase(code)} for code in codes}
