@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 # Before the application is imported. Nothing listens there: no test speaks with the internet.
 os.environ |= dict.fromkeys(("WEATHER_URL", "GEOCODING_URL", "GITHUB_URL"), "http://127.0.0.1:1")
@@ -184,9 +184,13 @@ async def client(
     app.state.sessions = sessions
 
     async def noting(scope: Scope, receive: Receive, send: Send) -> None:
-        await app(scope, receive, send)
-        if isinstance(route := scope.get("route"), APIRoute):
-            requested.add((scope["method"], route.path))
+        async def answered(message: Message) -> None:
+            # Whoever is sent away has not reached the route.
+            if message.get("status", 401) != 401 and isinstance(route := scope.get("route"), APIRoute):
+                requested.add((scope["method"], route.path))
+            await send(message)
+
+        await app(scope, receive, answered)
 
     transport = httpx2.ASGITransport(noting, raise_app_exceptions=False, client=(new_address(), 1))
     async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers={"origin": ORIGIN}) as client:
