@@ -21,8 +21,9 @@ from app.models.users import User
 from app.settings import get_settings
 
 NOW = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
-PASSWORD = "correct horse battery staple"  # noqa: S105 (example data; README.md tells it)
-"""Of everybody in the example: sign in as ada-lindqvist@example.com."""
+PASSWORD = "correct horse battery staple"  # noqa: S105 (example data)
+SIGN_IN = f"sign in as ada-lindqvist@example.com with the password: {PASSWORD}"
+"""It is everybody's."""
 PEOPLE = """Ada Lindqvist, Bruno Okafor, Chiara Romano, Diego Fuentes, Elif Yilmaz, Farid Haddad,
 Greta Sommer, Hana Kimura, Ivan Petrov, Julia Novak, Kofi Mensah, Lena Fischer, Mateo Silva,
 Nadia Rahman, Oskar Berg, Priya Nair, Quentin Moreau, Rosa Jimenez, Sven Dahl, Tara O'Neill"""
@@ -82,9 +83,12 @@ def products(dice: random.Random, owner: int) -> list[dict[str, Any]]:
 
 
 def posts(dice: random.Random, authors: list[int]) -> list[dict[str, Any]]:
-    """Each title three times over the years, newest last."""
+    """Each title eight times over the years, newest last: enough for a second page of each tag."""
     titles = [
-        (topic, f"{title}, part {part}") for part in (1, 2, 3) for topic in TOPICS for title in TOPICS[topic]
+        (topic, f"{title}, part {part}")
+        for part in range(1, 9)
+        for topic in TOPICS
+        for title in TOPICS[topic]
     ]
     return [
         {
@@ -144,7 +148,7 @@ async def main() -> None:
     async with create_sessions(engine).begin() as db:
         done = await seed(db)
     await engine.dispose()
-    sys.stdout.write("example data written\n" if done else "there are users already: nothing written\n")
+    sys.stdout.write(f"{'example data' if done else 'nothing written, there are users already'}; {SIGN_IN}\n")
 
 
 if __name__ == "__main__":
