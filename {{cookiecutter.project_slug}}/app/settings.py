@@ -39,7 +39,7 @@ class Settings(BaseSettings):
 
     environment: Literal["development", "test", "production"] = "production"
     """Production unless stated: `uv run dev` and the tests state otherwise."""
-    port: int = 8000
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """TCP port of the API; 0 lets `dev` take any free one."""
     database_url: Annotated[str, url("postgresql", "postgres")] = ""
     """`postgresql://user:password@host:port/database`; required in production."""
@@ -86,9 +86,9 @@ class Settings(BaseSettings):
     body_seconds: Annotated[float, Field(gt=0, le=600)] = 30
     """A request's body that is not here after this long is answered 408."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    database_pool_size: int = 10
+    database_pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     """Connections to PostgreSQL per process; up to 5 more under load."""
-    max_body_size: int = 1024 * 1024
+    max_body_size: Annotated[int, Field(ge=1024)] = 1024 * 1024
     """Largest accepted request body in bytes, unless a route file says otherwise."""
 
     @property

@@ -9,7 +9,7 @@ The tag is a hash of the very JSON that is sent, so it is strong, and costs no c
 import hashlib
 import re
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, HTTPException, Request, Response
 from pydantic import BaseModel
@@ -18,6 +18,8 @@ from app.core.errors import PreconditionFailed
 
 Model = TypeVar("Model", bound=BaseModel)
 _TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Not Modified: the caller has it already"}}
+"""For `@operation(responses=…)` of a GET."""
 PRIVATE = "private, no-cache"
 Check = Callable[[BaseModel], None]
 """Raises PreconditionFailed unless the value is the one that the caller has read."""

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.core.schema import Input, Output
-from app.core.types import WHOLE, Money, Ref
+from app.core.schema import Input, Output, Query
+from app.core.types import MAX_ID, WHOLE, Money, Ref
 
 
 class OrderLine(Input):
@@ -20,6 +20,14 @@ class OrderCreate(Input):
     """What somebody wants to buy, on up to 50 lines."""
 
     items: Annotated[list[OrderLine], Field(min_length=1, max_length=50)]
+
+
+class OrderQuery(Query):
+    """Which orders: `?cursor=…&limit=20`."""
+
+    cursor: Annotated[int, Field(ge=1, le=MAX_ID)] | None = None
+    """`next` of the page before."""
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
 
 
 class OrderItem(Output):
@@ -41,6 +49,7 @@ class Order(Output):
 
 
 class OrderList(Output):
-    """All orders of one user, newest first."""
+    """Orders of one user, newest first. `next` is the cursor of the following page, null on the last."""
 
     items: list[Order]
+    next: int | None

@@ -11,19 +11,24 @@ from app.core.errors import Conflict
 from app.models.orders import Order as Row
 from app.models.orders import OrderItem as ItemRow
 from app.models.products import Product
-from app.schemas.orders import Order, OrderCreate, OrderList
+from app.schemas.orders import Order, OrderCreate, OrderList, OrderQuery
 
 
-async def of_user(db: AsyncSession, user_id: int) -> OrderList:
+async def of_user(db: AsyncSession, user_id: int, query: OrderQuery) -> OrderList:
     """The user's orders with their items, newest first, in one query."""
+    page = select(Row.id).where(Row.user_id == user_id).order_by(Row.id.desc()).limit(query.limit + 1)
+    if query.cursor:
+        page = page.where(Row.id < query.cursor)
     rows = (
         select(Row)
         .join(Row.items)
         .options(contains_eager(Row.items))
-        .where(Row.user_id == user_id)
+        .where(Row.id.in_(page))
         .order_by(Row.id.desc(), ItemRow.product_id)
     )
-    return OrderList(items=[Order.model_validate(order) for order in (await db.scalars(rows)).unique()])
+    found = [Order.model_validate(order) for order in (await db.scalars(rows)).unique()]
+    items = found[: query.limit]
+    return OrderList(items=items, next=items[-1].id if len(found) > query.limit else None)
 
 
 async def place(db: AsyncSession, user_id: int, new: OrderCreate) -> Order:

@@ -44,8 +44,25 @@ async def test_the_list_is_one_query_newest_first(member: AsyncClient, user: Use
     assert [order["items"][0]["quantity"] for order in answer.json()["items"]] == [2, 1]
 
 
+async def test_a_long_list_is_read_by_cursor(member: AsyncClient, user: User, db: AsyncSession):
+    lamp = await add_product(db)
+    body = {"items": [{"product_id": lamp.id, "quantity": 1}]}
+    placed = [(await member.post(f"/api/users/{user.id}/orders", json=body)).json()["id"] for _ in range(5)]
+    read, query = [], "?limit=2"
+    while query:
+        page = (await member.get(f"/api/users/{user.id}/orders{query}")).json()
+        read.append([order["id"] for order in page["items"]])
+        query = page["next"] and f"?limit=2&cursor={page['next']}"
+    assert read == [placed[:-3:-1], placed[-3:-5:-1], placed[:1]]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "cursor=0", "cursor=x", "page=2"])
+async def test_a_bad_query_of_orders_is_422(member: AsyncClient, user: User, query: str):
+    assert (await member.get(f"/api/users/{user.id}/orders?{query}")).status_code == 422
+
+
 async def test_a_user_without_orders_has_an_empty_list(member: AsyncClient, user: User, db: AsyncSession):
-    assert (await member.get(f"/api/users/{user.id}/orders")).json() == {"items": []}
+    assert (await member.get(f"/api/users/{user.id}/orders")).json() == {"items": [], "next": None}
 
 
 async def test_anybody_else_is_404(member: AsyncClient, db: AsyncSession):
@@ -90,7 +107,7 @@ async def test_input_11_price_owner_and_state_are_ours_to_say(
         answer = await member.post(f"/api/users/{user.id}/orders", json=body)
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["field"].endswith(extra)
-    assert (await member.get(f"/api/users/{user.id}/orders")).json() == {"items": []}
+    assert (await member.get(f"/api/users/{user.id}/orders")).json() == {"items": [], "next": None}
 
 
 async def test_an_unknown_product_is_409(member: AsyncClient, user: User, db: AsyncSession):

@@ -1,6 +1,6 @@
 """/api/products/7: one product."""
 
-from app.core.conditional import Conditional
+from app.core.conditional import UNCHANGED, Conditional
 from app.core.errors import Conflict, NotFound, PreconditionFailed
 from app.core.problems import problems
 from app.core.types import Id
@@ -12,7 +12,7 @@ from filerouter import RouteConfig, operation
 config = RouteConfig(public=True, responses=problems(NotFound))
 
 
-@operation(responses={304: {"description": "Not Modified: the caller has it already"}})
+@operation(responses=UNCHANGED)
 async def get(id: Id, db: Db, http: Conditional) -> Product:
     """Read a product."""
     return http.answer(await products.find(db, id))

@@ -2,9 +2,7 @@
 
 from uuid import UUID
 
-from fastapi import Request, Response
-
-from app.core import revisions
+from app.core.conditional import UNCHANGED, Conditional
 from app.core.errors import Conflict, NotFound
 from app.core.problems import problems
 from app.deps import Db, Owner
@@ -15,12 +13,10 @@ from filerouter import RouteConfig, operation
 config = RouteConfig(responses=problems(NotFound))
 
 
-@operation(responses=revisions.UNCHANGED)
-async def get(id: UUID, db: Db, owner: Owner, request: Request, response: Response) -> Job:
+@operation(responses=UNCHANGED)
+async def get(id: UUID, db: Db, owner: Owner, http: Conditional) -> Job:
     """Read a job."""
-    row = await jobs.find(db, owner, id)
-    revisions.check(request, response, row.revision)
-    return Job.model_validate(row)
+    return http.answer(Job.model_validate(await jobs.find(db, owner, id)))
 
 
 @operation(status_code=202, responses=problems(Conflict))

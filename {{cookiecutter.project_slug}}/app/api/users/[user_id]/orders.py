@@ -1,19 +1,23 @@
 """/api/users/3/orders: what one user bought."""
 
+from typing import Annotated
+
+from fastapi import Query
+
 from app.core.errors import Conflict, NotFound
 from app.core.problems import problems
 from app.core.types import Id
 from app.deps import CurrentUser, Db
-from app.schemas.orders import Order, OrderCreate, OrderList
+from app.schemas.orders import Order, OrderCreate, OrderList, OrderQuery
 from app.services import orders
 from filerouter import RouteConfig, operation
 
 config = RouteConfig(responses=problems(NotFound))
 
 
-async def get(user_id: Id, user: CurrentUser, db: Db) -> OrderList:
+async def get(user_id: Id, query: Annotated[OrderQuery, Query()], user: CurrentUser, db: Db) -> OrderList:
     """List your orders, newest first."""
-    return await orders.of_user(db, user.only(user_id))
+    return await orders.of_user(db, user.only(user_id), query)
 
 
 @operation(status_code=201, responses=problems(Conflict))
