@@ -1,13 +1,12 @@
 """The application: the one place where everything is wired."""
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
 
-from app.core.application import Application
+from app.core.application import Application, settle
 from app.core.connections import connected
 from app.core.db import create_engine, create_lookups, create_sessions
 from app.core.docs import add_docs
@@ -26,8 +25,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine = create_engine(app.state.settings.database_url, app.state.settings.database_pool_size)
     app.state.sessions = create_sessions(engine)
     app.state.lookups = create_lookups(engine)
-    # What is loaded now stays: no request shall wait for a collection that walks it (0.1 s).
-    gc.freeze()
+    settle()
     async with connected(app.state.settings):
         yield
     await app.state.throttle.close()
