@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretBytes, SecretStr
 
 from app.core import cache
 from app.core.cache import Audience, audience, cached, entry, fill, link, local, server, status
@@ -435,6 +436,29 @@ async def test_one_caller_never_gets_what_is_anothers(store: Store, source: Sour
         assert source.calls == calls
 
 
+async def test_what_everyone_gets_holds_nothing_of_the_caller_who_came_first(store: Store):
+    @cached("mine", revalidate=60)
+    async def mine() -> str:
+        return audience.current().user
+
+    @cached("ours", revalidate=60, audience="everyone")
+    async def ours() -> str:
+        return f"of {await mine()}"
+
+    for user in ("alice", "bob"):
+        audience.serve(Audience(user=user))
+        assert await ours() == "of "
+        assert await mine() == user
+
+
+async def test_a_tenants_value_needs_a_tenant(store: Store, source: Source):
+    reading = source.cached(audience="tenant")
+    audience.serve(Audience(user="alice"))
+    with pytest.raises(LookupError, match="tenant"):
+        await reading("oslo")
+    assert source.calls == 0
+
+
 async def test_another_schema_is_another_key(store: Store):
     def make(kind: type):
         @cached("thing", revalidate=60)
@@ -455,6 +479,17 @@ async def test_another_schema_is_another_key(store: Store):
     assert await make(New)() == New()
 
 
+class Token(BaseModel):
+    hidden: str = Field(exclude=True)
+
+    def __init__(self, hidden: str) -> None:
+        super().__init__(hidden=hidden)
+
+
+class Credentials(BaseModel):
+    key: SecretStr
+
+
 async def test_arguments_that_only_look_alike_are_different_keys(store: Store):
     @cached("echo", revalidate=60)
     async def echo(value: object = None, *, flag: bool = False) -> str:
@@ -462,12 +497,25 @@ async def test_arguments_that_only_look_alike_are_different_keys(store: Store):
 
     ident = UUID(int=1)
     values = [1, True, "1", 1.0, 0.0, -0.0, None, "null", "a:b", ("a", "b"), ("1",), (1,), (True,), ident]
+    values += [
+        str(ident),
+        b"1",
+        b"\xff",
+        (b"1",),
+        ["1"],
+        {"1": 1},
+        {1: 1},
+        Decimal(1),
+        Token("a"),
+        Token("b"),
+    ]
     for _ in range(2):
         for value in values:
             assert await echo(value) == repr((value, False))
             assert await echo(value, flag=True) == repr((value, True))
-    with pytest.raises(TypeError, match="cannot be part of a cache key"):
-        await echo(object())
+    for value in (object(), SecretStr("a"), [SecretBytes(b"a")], Credentials(key=SecretStr("a"))):
+        with pytest.raises(TypeError, match="cannot be part of a cache key"):
+            await echo(value)
 
 
 async def test_a_value_that_can_be_changed_is_given_to_each_caller_anew(store: Store):

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from app.core.cache import audience
 from app.core.cache.entry import Entry, Marks, State, born, unpack
 from app.core.cache.function import Function
 from app.core.cache.link import Away
@@ -123,6 +124,8 @@ class Fill:
 
     async def _call(self, marks: Marks) -> Copy:
         at = born(self.windows)
+        # What it calls in turn is for the same audience. We are a task: the context is our own.
+        audience.serve(audience.of(self.function.scope))
         try:
             value = await self.function.call(*self.args, **self.kwargs)
         except NotFound as error:
