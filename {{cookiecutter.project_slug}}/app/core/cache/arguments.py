@@ -15,7 +15,7 @@ _JSON = frozenset({str, int, float, bool, type(None)})
 
 
 def write(values: Any) -> bytes:
-    """Raises TypeError for what has no JSON, such as a session, and for secrets: keys are no place for them."""
+    """Raises TypeError for what has no JSON, such as a session, and for secrets, which no key may hold."""
     try:
         return to_json(_typed(values))
     except PydanticSerializationError as error:
