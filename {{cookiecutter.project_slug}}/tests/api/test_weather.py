@@ -120,7 +120,7 @@ async def test_a_caller_cannot_add_to_the_query(client: AsyncClient, meteo: Scri
 
 async def test_an_upstream_that_fails_is_degraded_not_fatal(client: AsyncClient, meteo: Scripted):
     for _ in range(5):
-        weather.forecasts.exchange.breaker.failed()
+        weather.forecasts.exchange.breaker.admit().failed()
     body = (await client.get("/api/ready")).json()
     assert (body["status"], body["upstreams"]["weather"]) == ("degraded", "unavailable")
     assert body["upstreams"]["geocoding"] == "ok"
