@@ -562,6 +562,8 @@ def test_copies_are_bounded_in_bytes_and_in_number(monkeypatch: pytest.MonkeyPat
         copies.put(number, local.Copy(entry.Entry(0, (), b"x" * 100), None, NOWHERE, (), shared=True))
     assert list(copies.copies) == list(range(90, 100))
     assert copies.bytes == 1000
+    copies.put(0, local.Copy(entry.Entry(0, (), b"x" * 1001), None, NOWHERE, (), shared=True))
+    assert (len(copies.copies), copies.bytes) == (10, 1000), "one that is too large is not kept instead"
     monkeypatch.setattr(local, "MOST_COPIES", 5)
     copies.put(0, local.Copy(entry.Entry(0, (), b""), None, NOWHERE, (), shared=True))
     assert len(copies.copies) == 5
