@@ -19,6 +19,8 @@ from app.core.cache import cached
 from app.core.cache.store import Store, connected
 from devstack.engines import valkey
 
+pytestmark = pytest.mark.slow
+
 FIRST, NEXT = 1.2, 0.25
 
 

@@ -14,6 +14,8 @@ import pytest
 from devstack import ports
 from tests.scripted import Scripted, answer, flood, head, late, raw, reset, scripted
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 ROOT = __file__.rsplit("/tests/", 1)[0]
 
