@@ -1,12 +1,18 @@
 """SIGNUP: asking for an account, and confirming it."""
 
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from httpx2 import AsyncClient
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core import passwords
+from app.core.errors import Unprocessable
+from app.core.guessing import weakness
 from app.models.sessions import Session
 from app.models.users import User
 from app.services import limits
@@ -362,6 +368,40 @@ async def test_INPUT_4_long_texts_cost_nothing(client, field, text):
     answer = await client.post("/api/users", json=form)
     assert answer.status_code == 422
     assert time.perf_counter() - started < 0.5
+
+
+SIGNS = "4@8({[<369!1|70$5+%2" * 4
+
+
+@pytest.mark.parametrize(
+    "password",
+    [SIGNS[:24], SIGNS[:72], SIGNS * 3, "".join(map(chr, range(33, 105))), "4@1|" * 18, ("ab" * 9 + "a") * 4],
+    ids=["24", "72", "240", "all signs", "few signs", "repeats"],
+)
+@pytest.mark.parametrize("name", ["Ada", " ".join("abcdefghij4@8({[<369!1|70$5+%2" * 3)])
+async def test_INPUT_4_a_password_is_rated_at_a_bounded_cost(client, password, name):
+    """zxcvbn would try each reading of its signs, for seconds. Other processes do not count."""
+    await passwords.check(PASSWORD, about=[])  # the lists are read at the first use
+    started = time.process_time()
+    with suppress(Unprocessable):
+        await passwords.check(password, about=[name, new_email(), "https://test"])
+    assert time.process_time() - started < 0.4
+
+
+@pytest.mark.parametrize("password", ["!@#$%^&*()_+QWER", "P@ssw0rdP4$$word", "1234567890123456"])
+def test_SIGNUP_7_signs_make_nothing_strong(password):
+    assert weakness(password, [])
+
+
+def test_SIGNUP_7_nobodys_words_are_forgotten_for_anothers():
+    """Rated in threads, at the same time, by a library that keeps its words in a global."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    about = [(f"companyname{number}", f"companyname{number}2026!") for number in range(8)] * 20
+    with ThreadPoolExecutor(8) as threads:
+        reasons = list(threads.map(lambda pair: weakness(pair[1], [pair[0]]), about))
+    sys.setswitchinterval(usual)
+    assert all(reasons)
 
 
 async def test_INPUT_10_compressed_bodies_are_not_unpacked(client):
