@@ -28,10 +28,16 @@ async def ask(work: Work, user: SignedIn, email: str) -> None:
             await notices.tell(db, EmailChangeNotice(user_id=user.id, email=email))
 
 
-async def confirm(db: AsyncSession, token: str, client: Client) -> None:
-    """The new mailbox has the link: mail goes there from now on, and the old address learns of it."""
+async def confirm(db: AsyncSession, asker: SignedIn, token: str, client: Client) -> None:
+    """The new mailbox has the link: mail goes there from now on, and the old address learns of it.
+
+    Only who asked can use it. Else somebody would ask for another's address, who would press the
+    button in good faith, and so prove that address for an account that is not theirs.
+    """
     used = await tokens.consume(db, "email", token)
     user = await _user(db, used.user_id)
+    if user.id != asker.id:
+        raise tokens.no_longer_valid("email")
     old, user.email = user.email, used.data["email"]
     try:
         async with db.begin_nested():

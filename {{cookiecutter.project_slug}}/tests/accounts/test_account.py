@@ -73,11 +73,30 @@ async def test_ACCT_8_of_two_users_one_gets_the_address(member, user, db, mailbo
         await ask_email(browser, wanted)
         links.append(await mailbox.token())
     statuses = [
-        (await other.post("/api/me/email/confirmation", json={"token": t})).status_code for t in links
+        (await browser.post("/api/me/email/confirmation", json={"token": token})).status_code
+        for browser, token in zip((member, other), links, strict=True)
     ]
     assert statuses == [204, 422]
     owners = (await db.scalars(select(User.id).where(User.email == wanted))).all()
     assert owners == [user.id]
+
+
+async def test_ACCT_7_SIGNUP_11_only_who_asked_confirms_a_new_address(
+    member, user, client, other, db, mailbox, events
+):
+    """Mallory asks for Alice's address. Alice has the link, and presses the button, signed in or not."""
+    mine, alice = user.email, await add_user(db)
+    await ask_email(member, new_email())
+    link = {"token": await mailbox.token()}
+    stranger = await other.post("/api/me/email/confirmation", json=link)
+    assert stranger.status_code == 401
+    other.cookies = await signed_in(db, alice)
+    refused = await other.post("/api/me/email/confirmation", json=link)
+    assert refused.json()["detail"] == "This link is no longer valid. Ask for a new one."
+    assert refused.status_code == 422
+    assert (await member.get("/api/me")).json()["email"] == mine
+    assert (await events())[-1] == "email.bad_token"
+    assert (await member.post("/api/me/email/confirmation", json=link)).status_code == 204
 
 
 async def test_deletion_is_delayed_told_and_cancelled(member, user, other, db, mailbox, events):

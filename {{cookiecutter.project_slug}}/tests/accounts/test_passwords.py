@@ -11,7 +11,7 @@ from app.models.passwords import Password
 from app.models.tokens import Token
 from app.services import limits, users
 from tests.accounts.conftest import token_in
-from tests.factories import add_user, new_address, new_email
+from tests.factories import add_user, new_address, new_email, signed_in
 from tests.passwords import PASSWORD, with_password
 
 NEW = "lamp orbit cactus velvet"
@@ -135,6 +135,7 @@ async def test_ACCT_5_tokens_have_one_purpose_and_one_spelling(client, db, mailb
     user = await with_password(db)
     await forgot(client, user.email)
     token = await mailbox.token()
+    client.cookies = await signed_in(db, user)
     for path in ("/api/me/email/confirmation", "/api/me/email/reversal"):
         assert (await client.post(path, json={"token": token})).status_code == 422
     confirm = {"token": token, "password": PASSWORD}

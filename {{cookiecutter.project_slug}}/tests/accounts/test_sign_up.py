@@ -352,7 +352,7 @@ async def test_INPUT_1_other_kinds_of_body_have_no_effect(client, mailbox, conte
 )
 async def test_INPUT_1_what_is_no_JSON_is_refused(client, body):
     kind = {"content-type": "application/json"}
-    for path in ("/api/session", "/api/users", "/api/password-reset", "/api/me/email/confirmation"):
+    for path in ("/api/session", "/api/users", "/api/password-reset", "/api/me/email/reversal"):
         assert (await client.post(path, content=body, headers=kind)).status_code in (400, 415, 422)
 
 

@@ -172,7 +172,7 @@ async def test_AVAIL_1_a_dripping_body_is_408(app):
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(deadline), base_url="https://test"
     ) as client:
-        answer = await client.post("/api/me/email/confirmation", content=_Slow(drip()), headers=kind)
+        answer = await client.post("/api/me/email/reversal", content=_Slow(drip()), headers=kind)
     assert answer.status_code == 408
 
 

@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from app.core.forms import body_of, json_or_form
 from app.core.pages import PAGE, Form, answer
 from app.core.problems import problems
-from app.deps import Client, Db
+from app.deps import Client, CurrentUser, Db
 from app.schemas.emails import TokenUse
 from app.schemas.users import MailToken, TokenState
 from app.services import emails, tokens
@@ -24,6 +24,8 @@ async def get(token: MailToken, db: Db, request: Request):
 
 
 @operation(status_code=204, responses=problems(415), openapi_extra=body_of(TokenUse))
-async def post(form: Annotated[TokenUse, Depends(json_or_form(TokenUse))], db: Db, client: Client) -> None:
-    """Use the new address from now on; the old one is told, with a way back."""
-    await emails.confirm(db, form.token, client)
+async def post(
+    user: CurrentUser, form: Annotated[TokenUse, Depends(json_or_form(TokenUse))], db: Db, client: Client
+) -> None:
+    """Use the new address from now on, if it was you who asked; the old one is told, with a way back."""
+    await emails.confirm(db, user, form.token, client)
