@@ -5,7 +5,7 @@ from collections import Counter
 
 import httpx2
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core import throttle as throttling
@@ -13,12 +13,15 @@ from app.core.client import Client
 from app.core.db import create_engine, create_sessions
 from app.core.identity.person import Person
 from app.core.identity.providers import Providers
+from app.core.passwords import hash_password
 from app.core.throttle import Limit, Throttle
 from app.core.work import Work
 from app.main import create_app
 from app.models.identities import LinkedIdentity
+from app.models.passwords import Password
+from app.models.sessions import Session
 from app.models.users import User
-from app.services import identities, tokens
+from app.services import identities, sessions, tokens
 from app.setting_types import Provider
 from tests.factories import add_user, new_email, signed_in
 from tests.passwords import PASSWORD, with_password
@@ -53,8 +56,6 @@ async def racing(settings, url):
 
 
 async def test_SIGNUP_13_parallel_confirmations_make_one_account(racing):
-    from app.core.passwords import hash_password
-
     client, app = racing
     email, hashed = new_email(), await hash_password(PASSWORD)
     async with app.state.sessions.begin() as db:
@@ -89,6 +90,63 @@ async def test_ACCT_8_two_users_race_for_one_address(racing):
             links.append({"json": {"token": token}, "headers": cookie(await signed_in(db, user))})
     answers = await asyncio.gather(*(client.post("/api/me/email/confirmation", **link) for link in links))
     assert Counter(answer.status_code for answer in answers) == {204: 1, 422: 3}
+
+
+async def waits_for_a_lock(app, request: asyncio.Task) -> None:
+    """Until the request cannot go on, or is over."""
+    here = "datname = current_database() AND wait_event_type = 'Lock'"
+    waiting = text(f"SELECT count(*) FROM pg_stat_activity WHERE {here}")
+    async with app.state.sessions() as db:
+        for _ in range(1000):
+            if request.done() or await db.scalar(waiting):
+                return
+            await db.rollback()
+            await asyncio.sleep(0.01)
+    raise AssertionError("it neither waits nor ends")
+
+
+@pytest.mark.parametrize("how", ["sign in", "change"])
+async def test_ACCT_2_a_reset_outruns_what_was_let_in_by_the_old_password(racing, how):
+    """The old password was right when it was looked at, and is reset before a session starts."""
+    client, app = racing
+    new = "lamp orbit cactus velvet"
+    async with app.state.sessions() as db:
+        user = await with_password(db)
+        mine = cookie(await signed_in(db, user))
+    if how == "sign in":
+        form = {"email": user.email, "password": PASSWORD}
+        sent = client.post("/api/session", json=form)
+    else:
+        sent = client.put("/api/me/password", json={"current": PASSWORD, "new": new}, headers=mine)
+    hashed = await hash_password("another one entirely, orbit")
+    async with app.state.sessions.begin() as db:
+        reset = update(Password).where(Password.user_id == user.id)
+        await db.execute(reset.values(hash=hashed, changed_at=func.now()))
+        await sessions.end_all(db, user.id)
+        request = asyncio.create_task(sent)
+        await waits_for_a_lock(app, request)
+    answer = await request
+    assert answer.status_code == {"sign in": 401, "change": 422}[how]
+    async with app.state.sessions() as db:
+        assert not await db.scalar(select(func.count()).where(Session.user_id == user.id))
+        assert await db.scalar(select(Password.hash).where(Password.user_id == user.id)) == hashed
+
+
+async def test_SES_5_a_session_that_was_ended_changes_no_password(racing):
+    client, app = racing
+    async with app.state.sessions() as db:
+        user = await with_password(db)
+        mine = cookie(await signed_in(db, user))
+    form = {"current": PASSWORD, "new": "lamp orbit cactus velvet"}
+    async with app.state.sessions.begin() as db:
+        locked = select(Password.hash).where(Password.user_id == user.id).with_for_update()
+        hashed = await db.scalar(locked)
+        request = asyncio.create_task(client.put("/api/me/password", json=form, headers=mine))
+        await waits_for_a_lock(app, request)
+        await sessions.end_all(db, user.id)
+    assert (await request).status_code == 401
+    async with app.state.sessions() as db:
+        assert await db.scalar(select(Password.hash).where(Password.user_id == user.id)) == hashed
 
 
 async def test_LINK_6_parallel_first_sign_ins_make_one_account(racing, settings):
