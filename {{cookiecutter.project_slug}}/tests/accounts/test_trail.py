@@ -44,6 +44,27 @@ async def test_TENANT_9_a_right_granted_again_does_not_help(db, statement):
             await db.execute(text(statement))
 
 
+async def test_TENANT_9_the_owner_of_the_table_removes_what_is_old(db):
+    """The statements of the reference: with the rights to grant them, and never by accident."""
+    for _ in range(2):
+        await trail.record(db, "test", Client("10.0.0.1", "Firefox", None), None)
+    newest = await db.scalar(text("SELECT max(id) FROM events"))
+    for statement in (
+        "GRANT UPDATE, DELETE ON events TO CURRENT_USER",
+        "ALTER TABLE events DISABLE TRIGGER append_only",
+        f"DELETE FROM events WHERE id < {newest}",
+        "UPDATE events SET address = '', user_agent = ''",
+        "ALTER TABLE events ENABLE TRIGGER append_only",
+        "REVOKE UPDATE, DELETE ON events FROM CURRENT_USER",
+    ):
+        await db.execute(text(statement))
+    left = (await db.execute(text("SELECT id, address, user_agent FROM events"))).all()
+    assert left == [(newest, "", "")]
+    with pytest.raises(DBAPIError, match="permission denied"):
+        async with db.begin_nested():
+            await db.execute(text("DELETE FROM events"))
+
+
 async def test_the_user_sees_the_own_trail_page_by_page(member, other, user, db):
     await member.patch("/api/me", json={"name": "Ada King"})
     other.cookies = await signed_in(db, await add_user(db))
