@@ -22,9 +22,9 @@ async def ask(work: Work, user: SignedIn, email: str) -> None:
     await limits.client(work, "email.throttled")
     may_mail = await limits.may_mail(work, email)
     async with work.transaction() as db:
-        await tokens.issue(db, "email", str(user.id), user_id=user.id, email=email)
         await events.record(db, "email.change_asked", work.client, user.id)
-        if may_mail:
+        if may_mail:  # else the link that was mailed before goes on
+            await tokens.issue(db, "email", str(user.id), user_id=user.id, email=email)
             await notices.tell(db, EmailChangeNotice(user_id=user.id, email=email))
 
 

@@ -9,7 +9,7 @@ from app.core import cookies
 from app.models.sessions import Session
 from app.models.tokens import Token
 from app.models.users import User
-from app.services import tokens, users
+from app.services import limits, tokens, users
 from tests.accounts.conftest import token_in
 from tests.factories import add_user, new_email, signed_in
 
@@ -55,6 +55,17 @@ async def test_ACCT_7_the_later_way_back_leaves_the_earlier_one(member, user, cl
         assert (await client.post("/api/me/email/reversal", json={"token": way})).status_code == 204
     await db.refresh(user)
     assert user.email == mine
+
+
+async def test_ACCT_7_what_is_not_mailed_ends_no_link(member, user, mailbox):
+    wanted, links = new_email(), []
+    for _ in range(limits.MAILS.most):
+        await ask_email(member, wanted)
+        links.append(await mailbox.token())
+    assert (await ask_email(member, wanted)).status_code == 202
+    assert await mailbox() == []
+    link = {"token": links[-1]}
+    assert (await member.post("/api/me/email/confirmation", json=link)).status_code == 204
 
 
 async def test_ACCT_8_an_address_in_use_gets_the_same_answer(member, user, db, mailbox):

@@ -59,7 +59,7 @@ async def test_SIGNUP_13_parallel_confirmations_make_one_account(racing):
     client, app = racing
     email, hashed = new_email(), await hash_password(PASSWORD)
     async with app.state.sessions.begin() as db:
-        token = await tokens.issue(db, "sign_up", email, name="Ada", hash=hashed)
+        token = await tokens.issue(db, "sign_up", email, email=email, name="Ada", hash=hashed)
     form = {"token": token, "password": PASSWORD}
     answers = await asyncio.gather(
         *(client.post("/api/users/confirmation", json=form) for _ in range(AT_ONCE))

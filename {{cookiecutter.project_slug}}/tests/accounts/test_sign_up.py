@@ -16,7 +16,7 @@ from app.core.guessing import weakness
 from app.models.sessions import Session
 from app.models.users import User
 from app.services import limits
-from tests.factories import add_user, new_email
+from tests.factories import add_user, new_address, new_email
 from tests.passwords import PASSWORD, with_password
 
 
@@ -218,6 +218,30 @@ async def test_SIGNUP_9_a_second_mail_ends_the_first_link(client, mailbox):
     for token, status in ((first, 422), (second, 201)):
         answer = await client.post("/api/users/confirmation", json={"token": token, "password": PASSWORD})
         assert answer.status_code == status
+
+
+async def test_SIGNUP_9_SIGNUP_11_nobody_else_ends_a_link(client, other, mailbox):
+    """Mallory asks for Alice's address again and again: Alice's link and password still make her account."""
+    body = form()
+    await client.post("/api/users", json=body)
+    mine = await mailbox.token()
+    client._transport.client = (new_address(), 1)  # the transport of both
+    for _ in range(limits.MAILS.most + 1):
+        await other.post("/api/users", json=body | {"password": "mallory knows this one"})
+    await mailbox()
+    answer = await client.post("/api/users/confirmation", json={"token": mine, "password": PASSWORD})
+    assert answer.status_code == 201
+
+
+async def test_SIGNUP_9_SIGNUP_12_what_is_not_mailed_ends_no_link(client, mailbox):
+    body, links = form(), []
+    for _ in range(limits.MAILS.most):
+        await client.post("/api/users", json=body)
+        links.append(await mailbox.token())
+    await client.post("/api/users", json=body | {"password": "lamp orbit cactus velvet"})
+    assert await mailbox() == []
+    answer = await client.post("/api/users/confirmation", json={"token": links[-1], "password": PASSWORD})
+    assert answer.status_code == 201
 
 
 async def test_SIGNUP_9_a_link_expires(client, mailbox, db):
