@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from smtplib import SMTPServerDisconnected
 
 import httpx2
 import pytest
@@ -13,16 +14,20 @@ from app.core.client import Client
 from app.core.db import create_engine, create_sessions
 from app.core.identity.person import Person
 from app.core.identity.providers import Providers
+from app.core.jobs.kinds import handlers, kinds
 from app.core.passwords import hash_password
 from app.core.throttle import Limit, Throttle
 from app.core.work import Work
+from app.jobs import notices as app_notices
 from app.main import create_app
 from app.models.identities import LinkedIdentity
+from app.models.jobs import JobRow
 from app.models.passwords import Password
 from app.models.sessions import Session
 from app.models.users import User
 from app.services import identities, sessions, tokens
 from app.setting_types import Provider
+from tests.accounts.conftest import MailRun
 from tests.factories import add_user, new_email, signed_in
 from tests.passwords import PASSWORD, with_password
 
@@ -147,6 +152,35 @@ async def test_SES_5_a_session_that_was_ended_changes_no_password(racing):
     assert (await request).status_code == 401
     async with app.state.sessions() as db:
         assert await db.scalar(select(Password.hash).where(Password.user_id == user.id)) == hashed
+
+
+async def test_AVAIL_8_a_slow_mail_server_holds_nobody_up(racing, settings, free_port, monkeypatch):
+    """While a worker waits for it, the same address is asked for again."""
+    client, app = racing
+    called, over = asyncio.Event(), asyncio.Event()
+
+    async def slow(reader, writer):
+        called.set()
+        await over.wait()
+        writer.close()
+
+    form = {"email": new_email(), "name": "Ada", "password": PASSWORD}
+    assert (await client.post("/api/users", json=form)).status_code == 202
+    configured = settings.model_copy(update={"smtp_url": f"smtp://127.0.0.1:{free_port}"})
+    monkeypatch.setattr(app_notices, "get_settings", lambda: configured)
+    server = await asyncio.start_server(slow, "127.0.0.1", free_port)
+    async with server, app.state.sessions() as db:
+        row = (await db.scalars(select(JobRow).order_by(JobRow.id.desc()))).first()
+        job = kinds[row.kind].model_validate(row.payload)
+        working = asyncio.create_task(handlers[row.kind](job, MailRun(row.id, db)))
+        await asyncio.wait_for(called.wait(), 10)
+        try:
+            again = await asyncio.wait_for(client.post("/api/users", json=form), 5)
+        finally:
+            over.set()
+            with pytest.raises(SMTPServerDisconnected):
+                await working
+    assert again.status_code == 202
 
 
 async def test_LINK_6_parallel_first_sign_ins_make_one_account(racing, settings):
