@@ -110,6 +110,18 @@ async def test_ACCT_7_SIGNUP_11_only_who_asked_confirms_a_new_address(
     assert (await member.post("/api/me/email/confirmation", json=link)).status_code == 204
 
 
+async def test_ACCT_7_the_buttons_end_on_pages(member, user, other, mailbox):
+    browser, told = {"accept": "text/html"}, []
+    await ask_email(member, new_email())
+    for path, client in (("confirmation", member), ("reversal", other)):
+        form = {"data": {"token": await mailbox.token()}, "headers": browser}
+        for who in (other, client):
+            answer = await who.post(f"/api/me/email/{path}", **form)
+            assert answer.headers["content-type"].startswith("text/html")
+            told.append((answer.status_code, "Done" in answer.text))
+    assert told == [(401, False), (200, True), (200, True), (422, False)]
+
+
 async def test_deletion_is_delayed_told_and_cancelled(member, user, other, db, mailbox, events):
     other.cookies = await signed_in(db, user)
     answer = await member.delete("/api/me")

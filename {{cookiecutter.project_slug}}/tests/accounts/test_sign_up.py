@@ -260,7 +260,7 @@ async def test_SIGNUP_9_looking_at_a_link_uses_nothing_up(client, mailbox):
     assert (await client.get(path)).json()["valid"]
     page = await client.get(path, headers={"accept": "text/html,*/*"})
     assert page.headers["content-type"].startswith("text/html")
-    assert (page.headers["referrer-policy"], page.headers["cache-control"]) == ("no-referrer", "no-store")
+    assert (page.headers["referrer-policy"], page.headers["cache-control"]) == ("strict-origin", "no-store")
     assert "script" not in page.text and "//" not in page.text.replace("<!", "")
     assert '<input type="password" name="password" required>' in page.text
     await client.head(path)
