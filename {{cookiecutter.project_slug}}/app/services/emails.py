@@ -58,9 +58,10 @@ async def revert(db: AsyncSession, token: str, client: Client) -> None:
     """
     used = await tokens.consume(db, "revert", token)
     user = await _user(db, used.user_id)
+    # The password first: whoever is changing it holds it before they write to the user.
+    await db.execute(delete(Password).where(Password.user_id == user.id))
     back = update(User).where(User.id == user.id).values(email=used.data["email"], delete_at=None)
     await db.execute(back)
-    await db.execute(delete(Password).where(Password.user_id == user.id))
     since = used.data["since"]
     linked = LinkedIdentity.linked_at >= datetime.fromisoformat(since)
     await db.execute(delete(LinkedIdentity).where(LinkedIdentity.user_id == user.id, linked))

@@ -31,7 +31,7 @@ async def sign_in(work: Work, form: SignIn, browser: Browser) -> Started:
         account = select(User, Password.hash, Password.changed_at).outerjoin(Password)
         found = (await db.execute(account.where(User.email == form.email))).one_or_none()
     user, stored, since = found or (None, None, None)
-    device_key = known.key if user and known.knows(user.id) else None
+    device_key = known.key if user and known.knows(user.id, user.device_epoch) else None
     await limits.sign_in(work, form.email, device_key)
     correct, newer = await passwords.verify(form.password.get_secret_value(), stored)
     if not user or not correct or user.disabled_at:
@@ -53,8 +53,8 @@ def _refused(user: User | None) -> Unauthorized:
     return Unauthorized(text, event="session.refused", user_id=user and user.id)
 
 
-async def change(work: Work, user: SignedIn, form: PasswordChange) -> str:
-    """Set the new one if the current one is right; the token of the session that goes on, alone."""
+async def change(work: Work, user: SignedIn, form: PasswordChange, device: str | None) -> Started:
+    """Set the new one if the current one is right; all sessions and devices end, but for this browser's."""
     await limits.client(work, "password.throttled")
     await limits.sign_in(work, user.email, None)
     async with work.transaction() as db:
@@ -72,7 +72,9 @@ async def change(work: Work, user: SignedIn, form: PasswordChange) -> str:
         if not await sessions.alive(db, user):
             raise Unauthorized("Sign in first.")
         await _store(db, work, user.id, user.email, hashed)
-        return await sessions.start(db, user.id, work.client, methods=["pwd"])
+        token = await sessions.start(db, user.id, work.client, methods=["pwd"])
+        row = await db.get_one(User, user.id)
+        return Started(token, Device(device, work.settings).with_user(row.id, row.device_epoch), None)
 
 
 async def forgot(work: Work, form: PasswordForgotten) -> None:

@@ -127,10 +127,16 @@ async def end(db: AsyncSession, user: SignedIn, client: Client, id: int) -> None
 
 async def end_others(db: AsyncSession, user: SignedIn, client: Client) -> None:
     """End all of the user's sessions but the one that asks."""
+    await _forget_devices(db, user.id)
     await db.execute(delete(Row).where(Row.user_id == user.id, Row.id != user.session_id))
     await events.record(db, "session.others_ended", client, user.id)
 
 
 async def end_all(db: AsyncSession, user_id: int) -> None:
     """End every session of a user."""
+    await _forget_devices(db, user_id)
     await db.execute(delete(Row).where(Row.user_id == user_id))
+
+
+async def _forget_devices(db: AsyncSession, user_id: int) -> None:
+    await db.execute(update(User).where(User.id == user_id).values(device_epoch=User.device_epoch + 1))

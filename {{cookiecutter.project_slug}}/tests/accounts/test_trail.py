@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from app.core import devices
 from app.core.application import Application
 from app.core.client import Client, client_of
 from app.core.deadline import BodyDeadline
@@ -80,12 +81,18 @@ async def test_the_user_sees_the_own_trail_page_by_page(member, other, user, db)
 
 def test_OPS_4_signing_keys_rotate(settings):
     old, new = (SecretStr("a" * 32), SecretStr("b" * 32 + "," + "a" * 32))
-    cookie = Device(None, settings.model_copy(update={"signing_keys": old})).with_user(7)
+    cookie = Device(None, settings.model_copy(update={"signing_keys": old})).with_user(7, 0)
     rotated = settings.model_copy(update={"signing_keys": new})
-    assert Device(cookie, rotated).knows(7)
-    newer = Device(cookie, rotated).with_user(7)
+    assert Device(cookie, rotated).knows(7, 0)
+    newer = Device(cookie, rotated).with_user(7, 0)
     gone = settings.model_copy(update={"signing_keys": SecretStr("b" * 32)})
-    assert Device(newer, gone).knows(7) and not Device(cookie, gone).knows(7)
+    assert Device(newer, gone).knows(7, 0) and not Device(cookie, gone).knows(7, 0)
+
+
+def test_a_device_is_forgotten_after_its_time(settings, monkeypatch):
+    cookie = Device(None, settings).with_user(7, 0)
+    monkeypatch.setattr(devices, "SECONDS", -1)
+    assert not Device(cookie, settings).knows(7, 0)
 
 
 def test_what_is_signed_is_signed_with_sha_256(settings):
