@@ -53,7 +53,9 @@ async def finish(work: Work, provider: str, params: list[tuple[str, str]], brows
         if user.disabled_at:
             raise refused()
         known = Device(browser.device, work.settings)
-        started = await begin(db, work, user, known, methods=["fed"], instead_of=browser.session)
+        started = await begin(
+            db, work, user, known, methods=["fed"], instead_of=browser.session, at=found.proved_at
+        )
         return Arrival(flow.data["next"], started)
 
 

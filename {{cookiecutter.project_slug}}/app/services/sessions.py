@@ -90,8 +90,9 @@ async def start(
     methods: list[str],
     remember: bool = False,
     instead_of: str | None = None,
+    at: datetime | None = None,
 ) -> str:
-    """A new session's token; the one that this browser had (`instead_of`) ends."""
+    """A new session's token; the one that this browser had (`instead_of`) ends. `at`: of an older proof."""
     if instead_of:
         await db.execute(delete(Row).where(Row.token_hash == digest(instead_of)))
     token = new_token()
@@ -100,6 +101,7 @@ async def start(
         "user_id": user_id,
         "token_hash": digest(token),
         "methods": methods,
+        "signed_in_at": at or func.now(),
         "idle_seconds": int(idle.total_seconds()),
         "expires_at": func.now() + absolute,
         "address": client.address,
