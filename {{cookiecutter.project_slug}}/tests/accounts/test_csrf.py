@@ -95,6 +95,7 @@ async def test_CSRF_5_ACCT_1_HTTP_4_unknown_hosts_are_400(app, settings):
         for host in ("evil.test", "test.evil", "test@evil.test", "test:80@evil.test", "", "test,evil"):
             answer = await client.get("/api/health/", headers={"host": host})
             assert (answer.status_code, answer.headers.get("location")) == (400, None), host
+            assert answer.headers["content-type"] == "application/problem+json"
         assert (await client.get("/api/health", headers={"host": "test:8443"})).status_code == 200
 
 
