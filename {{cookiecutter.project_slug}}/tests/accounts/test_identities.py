@@ -381,6 +381,11 @@ async def test_OIDC_17_provider_tokens_are_encrypted_and_keys_rotate(client, db,
     assert row and row.tokens and b"access_token" not in row.tokens
     assert b"access_token" in cipher(app.state.settings).decrypt(row.tokens)
     assert "token" not in (await client.get("/api/identities")).text
+    before = stored_tokens.unseal(app.state.settings, row)
+    assert (await sign_in(client, "ada")).status_code == 303
+    await db.refresh(row)
+    after = stored_tokens.unseal(app.state.settings, row)
+    assert after["access_token"] != before["access_token"], "the newer one is kept"
 
 
 async def test_OIDC_18_a_garbled_flow_cookie_is_a_clean_refusal(client, acme):
