@@ -73,7 +73,7 @@ DANGEROUS = {
     *("hashlib.md5", "hashlib.sha1", "zipfile", "tarfile", "random"),
 }
 UNSECRET = ("app/seed.py", "app/core/cache/", "app/core/upstream/", "app/core/jobs/")
-"""Where `random` makes example data, or delays that are not to fall together. Secrets are made by `secrets`."""
+"""Where `random` makes example data, or delays that shall not fall together. No secret is made there."""
 
 
 @pytest.mark.parametrize("package", ["app", "filerouter"])

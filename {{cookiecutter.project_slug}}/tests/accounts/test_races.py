@@ -15,7 +15,8 @@ from app.core.db import create_engine, create_sessions
 from app.core.identity.person import Person
 from app.core.identity.providers import Providers
 from app.core.jobs.kinds import handlers, kinds
-from app.core.passwords import hash_password
+from app.core.passwords import AT_ONCE as AT_ONCE_HASHED
+from app.core.passwords import WAITING, hash_password
 from app.core.throttle import Limit, Throttle
 from app.core.work import Work
 from app.jobs import notices as app_notices
@@ -152,6 +153,21 @@ async def test_SES_5_a_session_that_was_ended_changes_no_password(racing):
     assert (await request).status_code == 401
     async with app.state.sessions() as db:
         assert await db.scalar(select(Password.hash).where(Password.user_id == user.id)) == hashed
+
+
+async def test_LOGIN_7_a_flood_of_sign_ins_is_bounded(racing):
+    """More than the pool of hashes and its queue are told to come back; other routes answer meanwhile."""
+    client, _ = racing
+    form = {"password": "x" * 256}
+    flood = [
+        asyncio.create_task(client.post("/api/session", json=form | {"email": new_email()}))
+        for _ in range(AT_ONCE_HASHED + WAITING + 20)
+    ]
+    health = await asyncio.wait_for(client.get("/api/health"), 10)
+    statuses = Counter(answer.status_code for answer in await asyncio.gather(*flood))
+    assert health.status_code == 200
+    assert set(statuses) == {401, 503}
+    assert statuses[401] >= AT_ONCE_HASHED + WAITING
 
 
 async def test_AVAIL_8_a_slow_mail_server_holds_nobody_up(racing, settings, free_port, monkeypatch):
