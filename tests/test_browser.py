@@ -159,7 +159,19 @@ def test_docs_need_nothing_from_elsewhere_and_sign_in(page: Page, site: Site):
     page.goto(f"{site.url}/api/users/confirmation?token={token}")
     page.get_by_label("The password that you chose").fill("four random words here")
     page.get_by_role("button").click()
-    page.get_by_text("eve@example.com").wait_for()
+    page.get_by_text("Sign in with eve@example.com").wait_for()
+    ask = "fetch('/api/password-reset', {method: 'POST', body: '{\"email\": \"eve@example.com\"}', "
+    ask += "headers: {'Content-Type': 'application/json'}})"
+    page.goto(f"{site.url}/docs")
+    assert page.evaluate(f"{ask}.then(answer => answer.status)") == 202
+    reset = site.printed(r"(/api/password-reset/confirmation\?token=\S+)", 30)
+    page.goto(site.url + reset)
+    for password, told in (("aaaaaaaaaaaaaaaa", "too easy to guess"), ("four random words here", "Sign in with it")):
+        page.get_by_label("New password").fill(password)
+        page.get_by_role("button").click()
+        page.get_by_text(told).wait_for()
+        if told == "too easy to guess":
+            page.get_by_role("link", name="Back").click()
     page.goto(f"{site.url}/docs")
     page.get_by_placeholder("e-mail").fill("eve@example.com")
     page.get_by_placeholder("password").fill("four random words here")

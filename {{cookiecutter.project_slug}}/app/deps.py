@@ -95,9 +95,8 @@ class _SignedIn(APIKeyCookie):
         """The user; Unauthorized for strangers."""
         user = await _find_user(connection)
         if user is None:
-            raise Unauthorized(
-                "Sign in first. (To open this route, say `config = RouteConfig(public=True)` in its file.)"
-            )
+            hint = " (To open this route, say `config = RouteConfig(public=True)` in its file.)"
+            raise Unauthorized("Sign in first." + ("" if connection.app.state.settings.production else hint))
         return user
 
 

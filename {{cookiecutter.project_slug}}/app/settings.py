@@ -133,6 +133,15 @@ def _problems(error: ValidationError) -> list[str]:
     ]
 
 
+def _without(error: ValidationError) -> Settings | None:
+    """The settings with defaults for the wrong ones, to ask what else is wrong; None for a wrong provider."""
+    wrong = {str(item["loc"][0]) for item in error.errors(include_input=False)}
+    try:
+        return Settings(**{name: Settings.model_fields[name].default for name in wrong})
+    except ValidationError:  # a part of a dict cannot be overridden
+        return None
+
+
 def _typos() -> list[str]:
     """Names in `.env` that no setting has. The process environment is not ours to judge."""
     known = {name.upper() for name in Settings.model_fields} | FOREIGN
@@ -151,10 +160,12 @@ def get_settings() -> Settings:
     problems = _typos()
     try:
         settings = Settings()
-        problems += unsafe(settings) if settings.production else []
     except ValidationError as error:
         problems += _problems(error)
-        settings = None
+        settings = _without(error)
+    if settings and settings.production:
+        told = {problem.partition(":")[0] for problem in problems}
+        problems += [problem for problem in unsafe(settings) if problem.partition(":")[0] not in told]
     if settings is None or problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
         raise SettingsError(

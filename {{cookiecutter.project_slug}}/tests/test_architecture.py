@@ -70,8 +70,10 @@ def test_the_tools_know_nothing_of_the_application(package: str):
 DANGEROUS = {
     *("subprocess", "pty", "ctypes", "os.system", "os.popen"),
     *("pickle", "marshal", "shelve", "dill", "xml", "lxml", "yaml", "jinja2", "mako"),
-    *("hashlib.md5", "hashlib.sha1", "zipfile", "tarfile"),
+    *("hashlib.md5", "hashlib.sha1", "zipfile", "tarfile", "random"),
 }
+UNSECRET = ("app/seed.py", "app/core/cache/", "app/core/upstream/", "app/core/jobs/")
+"""Where `random` makes example data, or delays that shall not fall together. No secret is made there."""
 
 
 @pytest.mark.parametrize("package", ["app", "filerouter"])
@@ -81,7 +83,9 @@ def test_nothing_dangerous_is_used(package: str):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         used = {ast.unparse(part) for part in ast.walk(tree) if isinstance(part, ast.Attribute)}
         used |= imports(path)
-        assert not {name for name in used if {name, name.partition(".")[0]} & DANGEROUS}, path
+        here = path.relative_to(ROOT).as_posix()
+        dangerous = DANGEROUS - ({"random"} if here.startswith(UNSECRET) else set())
+        assert not {name for name in used if {name, name.partition(".")[0]} & dangerous}, path
         called = {ast.unparse(part.func) for part in ast.walk(tree) if isinstance(part, ast.Call)}
         assert not called & {"eval", "exec", "compile", "__import__"}, path
 

@@ -38,7 +38,6 @@ OPEN = {
     "GET /api/password-reset/confirmation",
     "GET /api/ready",
     "GET /api/users/confirmation",
-    "POST /api/me/email/confirmation",
     "POST /api/me/email/reversal",
     "POST /api/password-reset",
     "POST /api/password-reset/confirmation",

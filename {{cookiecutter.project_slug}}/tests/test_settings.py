@@ -59,6 +59,20 @@ def test_all_problems_at_once_without_their_values(monkeypatch: pytest.MonkeyPat
     assert "hunter2" not in said
 
 
+def test_a_wrong_type_hides_nothing_that_is_unsafe(monkeypatch: pytest.MonkeyPatch):
+    """Nor does one wrong setting count twice."""
+    monkeypatch.setenv("PORT", "eighty")
+    monkeypatch.setenv("DATABASE_URL", "mysql://db/app")
+    monkeypatch.setenv("SIGNING_KEYS", "short")
+    said = complaints()
+    assert "7 problem(s)" in said
+    for name in ("PORT", "DATABASE_URL", "REDIS_URL", "ALLOWED_HOSTS", "PUBLIC_URL", "SIGNING_KEYS"):
+        assert said.count(f"  {name}: ") == 1
+    monkeypatch.setenv("ENVIRONMENT", "development")
+    get_settings.cache_clear()
+    assert "2 problem(s)" in complaints()
+
+
 def test_a_typo_in_the_env_file_is_guessed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("ENVIRONMENT", "development")
     (tmp_path / ".env").write_text("DATABSE_URL=postgresql://a/b\nCOLOUR=red\n")

@@ -50,6 +50,7 @@ def port(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "PUBLIC_URL": f"https://{HOST}",
         "SIGNING_KEYS": "a-key-for-tests-of-32-characters-or-more",
         "ENCRYPTION_KEYS": f"{'A' * 42}E=",
+        "BODY_SECONDS": "1",
     }
     log = tmp_path_factory.mktemp("wire") / "log"
     with log.open("wb") as output:
@@ -225,4 +226,67 @@ def test_input_9_a_body_beyond_the_limit_is_refused(ask: Ask, sent: bytes):
 
 def test_input_9_a_length_that_lies_is_waited_for_no_longer_than_the_deadline(ask: Ask):
     sent = request("/api/users", "Content-Length: 100", "Content-Type: application/json", method="POST")
-    assert ask(sent + b'{"email": ', seconds=2) == ([], False)
+    assert ask(sent + b'{"email": ')[0] == [408]
+
+
+def test_input_9_two_thousand_fields_are_refused(ask: Ask):
+    body = "&".join(f"field{number}=x" for number in range(2000)).encode()
+    kind = "Content-Type: application/x-www-form-urlencoded"
+    sent = request(
+        "/api/users/confirmation", kind, f"Content-Length: {len(body)}", "Connection: close", method="POST"
+    )
+    assert ask(sent + body)[0] == [400]
+
+
+KNOWN = f"Host: {HOST}\r\n".encode()
+START = b"GET /api/health HTTP/1.1\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        START,
+        START + b"Host: \r\n",
+        START + KNOWN + b"Host: evil.example\r\n",
+        START + b"Host: evil.example\r\n" + KNOWN,
+        START + KNOWN + KNOWN,
+        b"GET http://evil.example/api/health HTTP/1.1\r\nHost: evil.example\r\n",
+    ],
+    ids=["none", "empty", "ours first", "ours last", "ours twice", "absolute"],
+)
+def test_http_4_a_request_names_one_host_of_ours(ask: Ask, sent: bytes):
+    assert ask(sent + b"Connection: close\r\n\r\n") == ([400], True)
+
+
+def test_http_4_an_absolute_address_decides_nothing(ask: Ask):
+    """The Host does: what is served is our own, whatever the address in the first line."""
+    sent = b"GET http://evil.example/api/health HTTP/1.1\r\n" + KNOWN + b"Connection: close\r\n\r\n"
+    assert ask(sent)[0] in ([200], [400])
+
+
+@pytest.mark.parametrize(
+    ("sent", "statuses"),
+    [
+        (b"GET /api/health HTTP/1.0\r\n" + KNOWN + b"\r\n", [200]),
+        (b"GET /api/health HTTP/1.0\r\n\r\n", [400]),
+        (b"OPTIONS * HTTP/1.1\r\n" + KNOWN + b"Connection: close\r\n\r\n", [404]),
+        (request("/api/health", "Connection: close, Upgrade, HTTP2-Settings", "Upgrade: h2c"), [200]),
+    ],
+    ids=["HTTP/1.0", "HTTP/1.0 without a host", "OPTIONS *", "h2c"],
+)
+def test_http_7_old_and_odd_requests(ask: Ask, sent: bytes, statuses: list[int]):
+    assert ask(sent, seconds=5)[0] == statuses
+
+
+def test_http_7_who_asks_before_sending_is_refused_at_once(ask: Ask):
+    """`Expect: 100-continue`, for what has no place here anyway."""
+    kind = "Content-Type: application/json"
+    sent = request("/api/users", kind, "Expect: 100-continue", "Content-Length: 99999999", method="POST")
+    assert ask(sent)[0][-1:] == [413]
+
+
+def test_the_hint_for_developers_is_for_developers(port: int):
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as connection:
+        connection.sendall(request("/api/me", "Connection: close"))
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert b'"Sign in first."' in answer

@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from fastapi import FastAPI
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import HTTPConnection
 
 from app.core.csrf import SameOrigin
 from app.core.deadline import BodyDeadline
 from app.core.errors import Problem
+from app.core.hosts import KnownHosts
 from app.core.identity.providers import Providers
 from app.core.throttle import Throttle
 from app.settings import Settings
@@ -30,5 +30,4 @@ def add_edge(app: FastAPI, settings: Settings, refused: Refused = _logged) -> No
     app.state.refused = refused
     app.add_middleware(BodyDeadline, seconds=settings.body_seconds)
     app.add_middleware(SameOrigin, origin=settings.origin, refused=refused)
-    hosts = settings.allowed_hosts.split(",")
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+    app.add_middleware(KnownHosts, hosts=settings.allowed_hosts.split(","))

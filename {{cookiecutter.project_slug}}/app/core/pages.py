@@ -1,21 +1,22 @@
-"""The page behind a link in a mail: looking at it changes nothing, its button sends a POST.
+"""The little HTML that we answer ourselves: no script, nothing from elsewhere."""
 
-No script, nothing from elsewhere, no referrer; the token stays in the query, which is not logged.
-"""
-
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from html import escape
 from string import Template
-from typing import Any
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel
 
-POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
+from app.core.forms import FORM
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    # With `no-referrer` browsers say `Origin: null` for our own forms, which looks like a foreign page.
+    "Referrer-Policy": "strict-origin",
+}
 _PAGE = Template("""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -28,34 +29,22 @@ input, button { font-size: 1em; padding: .5em; width: 100%; box-sizing: border-b
 """)
 
 
-@dataclass(frozen=True)
-class Form:
-    """What the page asks: only a button, or also for a password under this label."""
-
-    title: str
-    button: str
-    asks: str = ""
+def page(title: str, body: str, status: int = 200, headers: Mapping[str, str] | None = None) -> HTMLResponse:
+    """`title` is text, `body` HTML: escape what you put into it."""
+    html = _PAGE.substitute(title=escape(title), body=body)
+    return HTMLResponse(html, status, {**(headers or {}), **HEADERS})
 
 
-PAGE = {200: {"content": {"text/html": {"schema": {"type": "string"}}}}}
-"""`responses` of a handler that calls `answer`."""
+def wanted(request: Request) -> bool:
+    """Whether a browser posted a form, and shows the user whatever we answer."""
+    kind, accepted = (request.headers.get(name, "") for name in ("content-type", "accept"))
+    return kind.startswith(FORM) and "text/html" in accepted
 
 
-def answer(request: Request, state: BaseModel, form: Form, token: str) -> Any:
-    """The state of a link, as JSON for programs and as a page for browsers."""
-    if "text/html" not in request.headers.get("accept", ""):
-        return state
-    body = "<p>This link is no longer valid. Ask for a new one.</p>"
-    if getattr(state, "valid", False):
-        field = (
-            f'<label>{escape(form.asks)}<input type="password" name="password" required></label>'
-            if form.asks
-            else ""
-        )
-        body = (
-            f'<form method="post" action="{escape(request.url.path)}">'
-            f'<input type="hidden" name="token" value="{escape(token)}">{field}'
-            f"<button>{escape(form.button)}</button></form>"
-        )
-    page = _PAGE.substitute(title=escape(form.title), body=body)
-    return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
+def refusal(
+    request: Request, sentences: Iterable[str | None], status: int, headers: Mapping[str, str] | None
+) -> HTMLResponse:
+    """A problem, for people. The way back is the address that the form was posted to, looked at."""
+    told = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences if sentence)
+    back = f'<p><a href="?{escape(request.url.query)}">Back</a></p>'
+    return page("That did not work", told + back, status, headers)

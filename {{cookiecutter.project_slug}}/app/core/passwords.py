@@ -1,7 +1,6 @@
 """Argon2 in a bounded pool, and which passwords are good enough (NIST SP 800-63B-4, §3.1.1)."""
 
 import os
-import re
 import unicodedata
 from asyncio import Semaphore, get_running_loop, to_thread
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from app.core.errors import Unavailable, Unprocessable
+from app.core.guessing import weakness
 
 if TYPE_CHECKING:
     from pwdlib import PasswordHash
@@ -18,9 +18,6 @@ T = TypeVar("T")
 MIN_LENGTH = 15
 """NIST asks for 15 where the password is the only factor."""
 MAX_LENGTH = 256
-MIN_SCORE = 3
-SCORED = 72
-"""zxcvbn refuses longer ones."""
 AT_ONCE = os.cpu_count() or 1
 WAITING = 16
 """Behind those at work; more are told to come back."""
@@ -93,17 +90,7 @@ async def check(password: str, *, about: list[str], field: str = "password") -> 
     canonical = _canonical(password)
     reason = f"use at least {MIN_LENGTH} characters; a few random words are easy to remember"
     if len(canonical) >= MIN_LENGTH:
-        reason = await _run(_weakness, canonical, about)
+        reason = await _run(weakness, canonical, about)
     if reason:
         error = {"location": "body", "field": field, "message": reason, "type": "weak_password"}
         raise Unprocessable("This password is too easy to guess.", errors=[error])
-
-
-def _weakness(password: str, about: list[str]) -> str | None:
-    from zxcvbn import zxcvbn  # 30 000 common passwords: 0.1 s to import
-
-    words = [word for text in about for word in (text, *re.findall(r"\w+", text))]
-    rating = zxcvbn(password[:SCORED], user_inputs=words)
-    if rating["score"] >= MIN_SCORE:
-        return None
-    return rating["feedback"]["warning"] or "it follows a pattern that guessing programs try early"

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from app.core import pages
 from app.core.db import conflict_message, database_is_away
 from app.core.errors import Conflict, DatabaseUnavailable, Problem, Unprocessable, phrase
 
@@ -52,10 +53,16 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
     errors: list[dict[str, str]] | None = None,
 ) -> Response:
-    """Build the document. Bodiless statuses (204, 304) and redirects keep their headers only."""
+    """Build the document, or a page for who posted a form with a browser.
+
+    Bodiless statuses (204, 304) and redirects keep their headers only.
+    """
     if status < 400:
         return Response(status_code=status, headers=headers)
     title = phrase(status)
+    if pages.wanted(request):
+        told = [detail or title, *(f"{error['field']}: {error['message']}" for error in errors or ())]
+        return pages.refusal(request, told, status, headers)
     body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
     if detail and detail not in (title, HTTPStatus(status).phrase):
         body["detail"] = detail

@@ -12,6 +12,8 @@ from app.settings import get_settings
 
 
 async def _send(run: Run, letter: Letter | None) -> None:
+    # Now: a slow server must not keep the token's row locked. Should the mail fail, the retry makes another.
+    await run.db.commit()
     if letter:
         settings = get_settings()
         written = Mail(to=letter.to, subject=letter.subject, text=letter.text, html=letter.html)

@@ -19,7 +19,7 @@ class Token(Base):
     hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     purpose: Mapped[str] = mapped_column(String(20))
     subject: Mapped[str] = mapped_column(String(300))
-    """Whom it is about: the user's id, or the address of somebody who has no account yet."""
+    """Whom it is about: the user's id, or who has none yet: the address, and from where it was asked for."""
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
     expires_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), index=True)

@@ -24,5 +24,7 @@ class User(Base):
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), server_default=func.now())
     disabled_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(timezone=True))
     """Set by an operator, or when the account was erased: nobody gets in any more."""
+    device_epoch: Mapped[int] = mapped_column(server_default="0")
+    """Counts what ended all sessions: devices known before are strange again (core/devices.py)."""
     delete_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(timezone=True), index=True)
     """When the account is to be erased; until then its owner can cancel that."""

@@ -27,6 +27,8 @@ class SignUpNotice(Job, queue="mail", max_attempts=10, backoff=10, time_limit=12
     """Answers a sign-up: a link to confirm it, or that there is an account already."""
 
     email: Address
+    subject: str
+    """Of the token: the address, and from where it was asked for."""
 
 
 class ResetNotice(Job, queue="mail", max_attempts=10, backoff=10, time_limit=120):

@@ -22,16 +22,22 @@ async def ask(work: Work, user: SignedIn, email: str) -> None:
     await limits.client(work, "email.throttled")
     may_mail = await limits.may_mail(work, email)
     async with work.transaction() as db:
-        await tokens.issue(db, "email", str(user.id), user_id=user.id, email=email)
         await events.record(db, "email.change_asked", work.client, user.id)
-        if may_mail:
+        if may_mail:  # else the link that was mailed before goes on
+            await tokens.issue(db, "email", str(user.id), user_id=user.id, email=email)
             await notices.tell(db, EmailChangeNotice(user_id=user.id, email=email))
 
 
-async def confirm(db: AsyncSession, token: str, client: Client) -> None:
-    """The new mailbox has the link: mail goes there from now on, and the old address learns of it."""
+async def confirm(db: AsyncSession, asker: SignedIn, token: str, client: Client) -> None:
+    """The new mailbox has the link: mail goes there from now on, and the old address learns of it.
+
+    Only who asked can use it. Else somebody would ask for another's address, who would press the
+    button in good faith, and so prove that address for an account that is not theirs.
+    """
     used = await tokens.consume(db, "email", token)
     user = await _user(db, used.user_id)
+    if user.id != asker.id:
+        raise tokens.no_longer_valid("email")
     old, user.email = user.email, used.data["email"]
     try:
         async with db.begin_nested():
@@ -52,9 +58,10 @@ async def revert(db: AsyncSession, token: str, client: Client) -> None:
     """
     used = await tokens.consume(db, "revert", token)
     user = await _user(db, used.user_id)
+    # The password first: whoever is changing it holds it before they write to the user.
+    await db.execute(delete(Password).where(Password.user_id == user.id))
     back = update(User).where(User.id == user.id).values(email=used.data["email"], delete_at=None)
     await db.execute(back)
-    await db.execute(delete(Password).where(Password.user_id == user.id))
     since = used.data["since"]
     linked = LinkedIdentity.linked_at >= datetime.fromisoformat(since)
     await db.execute(delete(LinkedIdentity).where(LinkedIdentity.user_id == user.id, linked))

@@ -10,10 +10,13 @@ from starlette.requests import HTTPConnection
 
 from app.core.client import Client, client_of
 from app.core.errors import DatabaseUnavailable, Problem
+from app.core.throttle import Limit
 from app.models.events import Event as Row
 from app.schemas.events import Event, EventList, EventQuery
 
 log = structlog.get_logger(__name__)
+REFUSED = Limit("refused", 100, 3600)
+"""Refusals of one network that are kept; strangers cause them, and nobody deletes them. More are logged."""
 
 
 async def record(db: AsyncSession, kind: str, client: Client, user_id: int | None, **data: Any) -> None:
@@ -31,9 +34,13 @@ async def record(db: AsyncSession, kind: str, client: Client, user_id: int | Non
 
 async def refused(connection: HTTPConnection, error: Problem) -> None:
     """Write down what was refused, after its transaction was rolled back. Never fails the answer."""
+    state, client = connection.app.state, client_of(connection)
+    if not await state.throttle.allows(REFUSED, client.network):
+        log.warning("refused", kind=error.event, user=error.user_id, address=client.address)
+        return
     try:
-        async with connection.app.state.sessions.begin() as db:
-            await record(db, error.event or "", client_of(connection), error.user_id)
+        async with state.sessions.begin() as db:
+            await record(db, error.event or "", client, error.user_id)
     except (SQLAlchemyError, DatabaseUnavailable):
         log.warning("event lost", kind=error.event)
 

@@ -28,11 +28,17 @@ class Leaving:
 
 
 async def begin(
-    work: Work, provider: str, next: str, *, browser: str | None, session_id: int | None = None
+    work: Work,
+    provider: str,
+    next: str,
+    *,
+    browser: str | None,
+    session_id: int | None = None,
+    again: bool = False,
 ) -> Leaving:
     """Note down what was sent to the provider. NotFound, TooManyRequests, UpstreamFailed."""
     await work.throttle.hit([(limits.START, work.client.network)], "identity.throttled")
-    sent = await work.providers.authorize(provider)
+    sent = await work.providers.authorize(provider, again=again)
     browser = browser if browser and TOKEN.fullmatch(browser) else new_token()
     async with work.transaction() as db:
         kept = {"next": next, "nonce": sent.get("nonce"), "code_verifier": sent["code_verifier"]}

@@ -8,7 +8,7 @@ that the provider says it has verified.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, exists, or_, select
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -50,10 +50,15 @@ async def finish(work: Work, provider: str, params: list[tuple[str, str]], brows
             await _link(db, work, provider, found, flow.session_id, browser.session)
             return Arrival(flow.data["next"], None)
         user = await _owner(db, found) or await _newcomer(db, work, provider, found)
+        if kept := _kept(work, provider, found):
+            mine = update(Row).where(Row.issuer == found.issuer, Row.subject == found.subject)
+            await db.execute(mine.values(kept))
         if user.disabled_at:
             raise refused()
         known = Device(browser.device, work.settings)
-        started = await begin(db, work, user, known, methods=["fed"], instead_of=browser.session)
+        started = await begin(
+            db, work, user, known, methods=["fed"], instead_of=browser.session, at=found.proved_at
+        )
         return Arrival(flow.data["next"], started)
 
 
@@ -107,11 +112,16 @@ async def _add(
         "subject": found.subject,
         "email": found.email,
     }
-    if work.providers.setting(provider).keep_tokens and found.tokens:
-        values |= stored_tokens.seal(work.settings, found.tokens)
+    values |= _kept(work, provider, found)
     await db.execute(insert(Row).values(user_id=user_id, **values))
     await events.record(db, "identity.linked", work.client, user_id, provider=provider)
     await notices.tell(db, Notice(kind="identity_linked", email=email, facts={"provider": provider}))
+
+
+def _kept(work: Work, provider: str, found: "Person") -> dict[str, Any]:
+    """The columns of the provider's tokens, if its setting says so: those of the last sign-in are good."""
+    keep = work.providers.setting(provider).keep_tokens and found.tokens
+    return dict(stored_tokens.seal(work.settings, found.tokens)) if keep else {}
 
 
 async def of_user(db: AsyncSession, user: SignedIn) -> IdentityList:

@@ -15,6 +15,7 @@ ACCOUNT_LONG = Limit("account-long", 100, 30 * DAY)
 """NIST SP 800-63B-4 §3.2.2: at most 100 failures in a row; then only a reset by mail helps."""
 DEVICE = Limit("device", 10, 15 * MINUTE)
 """On a device that its owner signed in with before, instead of the account's: nobody can lock them out."""
+DEVICE_LONG = Limit("device-long", 100, 30 * DAY)
 MAILS = Limit("mails", 5, HOUR)
 """Mails to one address that strangers can cause."""
 COSTLY = Limit("costly", 60, MINUTE)
@@ -31,7 +32,7 @@ async def sign_in(work: Work, email: str, device: str | None) -> None:
     """Count a try before the password is looked at; TooManyRequests."""
     network = work.client.network
     if device:
-        keys = [(DEVICE, f"{device}:{email}")]
+        keys = [(limit, f"{device}:{email}") for limit in (DEVICE, DEVICE_LONG)]
     else:
         keys = [(CLIENT_ACCOUNT, f"{network}:{email}"), (ACCOUNT, email), (ACCOUNT_LONG, email)]
     await work.throttle.hit(keys, "session.throttled")
@@ -41,6 +42,7 @@ async def forgive(work: Work, email: str, device: str | None) -> None:
     """The password was right: its account's failures are forgotten, the client's other tries are not."""
     if device:
         await work.throttle.clear(DEVICE, f"{device}:{email}")
+        await work.throttle.clear(DEVICE_LONG, f"{device}:{email}")
     else:
         await work.throttle.clear(CLIENT_ACCOUNT, f"{work.client.network}:{email}")
     await unlock(work, email)

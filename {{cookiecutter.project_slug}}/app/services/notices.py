@@ -43,9 +43,9 @@ async def tell(db: AsyncSession, job: jobs.Job) -> None:
 async def answer_sign_up(db: AsyncSession, job: SignUpNotice, public_url: str) -> Letter | None:
     """A link for somebody new; somebody with an account is told so."""
     if await db.scalar(select(User.id).where(User.email == job.email)):
-        await db.execute(delete(Token).where(Token.purpose == "sign_up", Token.subject == job.email))
+        await db.execute(delete(Token).where(Token.purpose == "sign_up", Token.subject == job.subject))
         return write("account_exists", job.email, public_url)
-    token = await tokens.renew(db, "sign_up", job.email)
+    token = await tokens.renew(db, "sign_up", job.subject)
     return write("confirm_sign_up", job.email, public_url, token) if token else None
 
 

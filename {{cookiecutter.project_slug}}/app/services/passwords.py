@@ -1,5 +1,7 @@
 """Passwords: signed in with, changed by who knows them, reset by who reads the mailbox."""
 
+from datetime import datetime
+
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -26,18 +28,18 @@ async def sign_in(work: Work, form: SignIn, browser: Browser) -> Started:
     await limits.client(work, "session.throttled")
     known = Device(browser.device, work.settings)
     async with work.transaction() as db:
-        account = select(User, Password.hash).outerjoin(Password).where(User.email == form.email)
-        found = (await db.execute(account)).one_or_none()
-    user, stored = found or (None, None)
-    device_key = known.key if user and known.knows(user.id) else None
+        account = select(User, Password.hash, Password.changed_at).outerjoin(Password)
+        found = (await db.execute(account.where(User.email == form.email))).one_or_none()
+    user, stored, since = found or (None, None, None)
+    device_key = known.key if user and known.knows(user.id, user.device_epoch) else None
     await limits.sign_in(work, form.email, device_key)
     correct, newer = await passwords.verify(form.password.get_secret_value(), stored)
     if not user or not correct or user.disabled_at:
-        raise Unauthorized(
-            "The e-mail address or the password is wrong.", event="session.refused", user_id=user and user.id
-        )
+        raise _refused(user)
     await limits.forgive(work, form.email, device_key)
     async with work.transaction() as db:
+        if not await _still(db, user.id, since):
+            raise _refused(user)
         if newer:
             changed = update(Password).where(Password.user_id == user.id, Password.hash == stored)
             await db.execute(changed.values(hash=newer))
@@ -46,20 +48,33 @@ async def sign_in(work: Work, form: SignIn, browser: Browser) -> Started:
         )
 
 
-async def change(work: Work, user: SignedIn, form: PasswordChange) -> str:
-    """Set the new one if the current one is right; the token of the session that goes on, alone."""
+def _refused(user: User | None) -> Unauthorized:
+    text = "The e-mail address or the password is wrong."
+    return Unauthorized(text, event="session.refused", user_id=user and user.id)
+
+
+async def change(work: Work, user: SignedIn, form: PasswordChange, device: str | None) -> Started:
+    """Set the new one if the current one is right; all sessions and devices end, but for this browser's."""
     await limits.client(work, "password.throttled")
     await limits.sign_in(work, user.email, None)
     async with work.transaction() as db:
-        stored = await db.scalar(select(Password.hash).where(Password.user_id == user.id))
+        mine = select(Password.hash, Password.changed_at).where(Password.user_id == user.id)
+        stored, since = (await db.execute(mine)).one_or_none() or (None, None)
     correct, _ = await passwords.verify(form.current.get_secret_value(), stored)
+    wrong = Unprocessable("This is not your current password.", event="password.refused", user_id=user.id)
     if not correct:
-        raise Unprocessable("This is not your current password.", event="password.refused", user_id=user.id)
+        raise wrong
     await limits.forgive(work, user.email, None)
     hashed = await _hash(work, form.new.get_secret_value(), user.email, user.name, field="new")
     async with work.transaction() as db:
+        if not await _still(db, user.id, since):
+            raise wrong
+        if not await sessions.alive(db, user):
+            raise Unauthorized("Sign in first.")
         await _store(db, work, user.id, user.email, hashed)
-        return await sessions.start(db, user.id, work.client, methods=["pwd"])
+        token = await sessions.start(db, user.id, work.client, methods=["pwd"])
+        row = await db.get_one(User, user.id)
+        return Started(token, Device(device, work.settings).with_user(row.id, row.device_epoch), None)
 
 
 async def forgot(work: Work, form: PasswordForgotten) -> None:
@@ -84,6 +99,12 @@ async def reset(work: Work, form: PasswordReset) -> None:
         await tokens.consume(db, "reset", form.token)
         await _store(db, work, user.id, user.email, hashed)
     await limits.unlock(work, user.email)
+
+
+async def _still(db: AsyncSession, user_id: int, since: datetime | None) -> bool:
+    """Whether the password is that of `since`: a reset may have ended it. Holds until the commit."""
+    mine = select(Password.changed_at).where(Password.user_id == user_id).with_for_update()
+    return await db.scalar(mine) == since
 
 
 async def _hash(work: Work, secret: str, email: str, name: str, field: str = "password") -> str:

@@ -90,8 +90,9 @@ async def start(
     methods: list[str],
     remember: bool = False,
     instead_of: str | None = None,
+    at: datetime | None = None,
 ) -> str:
-    """A new session's token; the one that this browser had (`instead_of`) ends."""
+    """A new session's token; the one that this browser had (`instead_of`) ends. `at`: of an older proof."""
     if instead_of:
         await db.execute(delete(Row).where(Row.token_hash == digest(instead_of)))
     token = new_token()
@@ -100,6 +101,7 @@ async def start(
         "user_id": user_id,
         "token_hash": digest(token),
         "methods": methods,
+        "signed_in_at": at or func.now(),
         "idle_seconds": int(idle.total_seconds()),
         "expires_at": func.now() + absolute,
         "address": client.address,
@@ -127,10 +129,16 @@ async def end(db: AsyncSession, user: SignedIn, client: Client, id: int) -> None
 
 async def end_others(db: AsyncSession, user: SignedIn, client: Client) -> None:
     """End all of the user's sessions but the one that asks."""
+    await _forget_devices(db, user.id)
     await db.execute(delete(Row).where(Row.user_id == user.id, Row.id != user.session_id))
     await events.record(db, "session.others_ended", client, user.id)
 
 
 async def end_all(db: AsyncSession, user_id: int) -> None:
     """End every session of a user."""
+    await _forget_devices(db, user_id)
     await db.execute(delete(Row).where(Row.user_id == user_id))
+
+
+async def _forget_devices(db: AsyncSession, user_id: int) -> None:
+    await db.execute(update(User).where(User.id == user_id).values(device_epoch=User.device_epoch + 1))

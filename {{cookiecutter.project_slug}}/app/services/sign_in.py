@@ -1,6 +1,7 @@
 """A session begins, whichever way somebody proved who they are."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -40,15 +41,16 @@ async def begin(
     methods: list[str],
     remember: bool = False,
     instead_of: str | None = None,
+    at: datetime | None = None,
 ) -> Started:
     """Start the session of a user who has proved who they are; a new device is told to its owner."""
     before = exists().where(Event.user_id == user.id, Event.kind == "session.started")
     signed_in_before = await db.scalar(select(before))
-    if signed_in_before and not device.knows(user.id):
+    if signed_in_before and not device.knows(user.id, user.device_epoch):
         facts = {"browser": work.client.user_agent, "address": work.client.address}
         await notices.tell(db, Notice(kind="new_device", email=user.email, facts=facts))
     token = await sessions.start(
-        db, user.id, work.client, methods=methods, remember=remember, instead_of=instead_of
+        db, user.id, work.client, methods=methods, remember=remember, instead_of=instead_of, at=at
     )
     seconds = SESSION_SECONDS if remember else None
-    return Started(token, device.with_user(user.id), seconds)
+    return Started(token, device.with_user(user.id, user.device_epoch), seconds)

@@ -3,6 +3,7 @@
 from sqlalchemy.dialects.postgresql import insert
 
 from app.core import passwords
+from app.core.secrets import digest
 from app.core.work import Work
 from app.models.passwords import Password
 from app.schemas.notices import SignUpNotice
@@ -17,12 +18,14 @@ async def ask(work: Work, form: SignUp) -> None:
     secret = form.password.get_secret_value()
     await passwords.check(secret, about=[form.email, form.name, work.settings.public_url])
     hashed = await passwords.hash_password(secret)
-    may_mail = await limits.may_mail(work, form.email)
+    if not await limits.may_mail(work, form.email):
+        return
+    # Of each network its own: nobody elsewhere can end the link that the mailbox's owner was sent.
+    subject = f"{form.email} {digest(work.client.network).hex()[:16]}"
     async with work.transaction() as db:
-        await tokens.issue(db, "sign_up", form.email, name=form.name, hash=hashed)
+        await tokens.issue(db, "sign_up", subject, email=form.email, name=form.name, hash=hashed)
         await events.record(db, "sign_up.asked", work.client, None)
-        if may_mail:
-            await notices.tell(db, SignUpNotice(email=form.email))
+        await notices.tell(db, SignUpNotice(email=form.email, subject=subject))
 
 
 async def confirm(work: Work, form: SignUpConfirmation) -> User:
@@ -40,7 +43,7 @@ async def confirm(work: Work, form: SignUpConfirmation) -> User:
         raise tokens.no_longer_valid("sign_up")
     async with work.transaction() as db:
         used = await tokens.consume(db, "sign_up", form.token)
-        user = await users.add(db, used.subject, used.data["name"])
+        user = await users.add(db, used.data["email"], used.data["name"])
         if user is None or used.data["hash"] != stored:
             raise tokens.no_longer_valid("sign_up")
         await db.execute(insert(Password).values(user_id=user.id, hash=stored))

@@ -58,6 +58,7 @@ def upgrade() -> None:
             "created_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False
         ),
         sa.Column("disabled_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("device_epoch", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("delete_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.CheckConstraint("email = lower(email)", name=op.f("ck_users_email_canonical")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),

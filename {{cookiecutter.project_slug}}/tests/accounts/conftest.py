@@ -71,7 +71,7 @@ class Mailbox:
         for row in (await self.db.scalars(select(JobRow).order_by(JobRow.id))).all():
             if row.queue == "mail":
                 job = kinds[row.kind].model_validate(row.payload)
-                await handlers[row.kind](job, _Run(row.id, self.db))
+                await handlers[row.kind](job, MailRun(row.id, self.db))
         await self.db.execute(delete(JobRow))
         await self.db.commit()
         return list(self.post.mails)
@@ -86,7 +86,9 @@ class Mailbox:
         return token_in(await self.one())
 
 
-class _Run:
+class MailRun:
+    """What a worker gives the handlers of mails."""
+
     def __init__(self, id, db: AsyncSession) -> None:  # noqa: A002
         self.id, self.db = id, db
 

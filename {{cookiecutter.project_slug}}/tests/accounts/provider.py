@@ -1,10 +1,12 @@
 """Real providers for tests, on Node: one certified, one that lies."""
 
+import os
 import re
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from html import unescape
 from pathlib import Path
 from urllib.parse import urljoin
@@ -17,16 +19,29 @@ FOLDER = Path(__file__).parent / "providers"
 
 def install(cache: Path) -> Path:
     """Both, into `cache`, once; skips where there is no Node, or no way to get them."""
+    # In CI a provider that is missing is a failure: nothing else says that these tests did not run.
+    missing = pytest.fail if os.environ.get("CI") else pytest.skip
     if not shutil.which("npm"):
-        pytest.skip("no Node on this machine: the tests against real providers do not run")
-    for file in FOLDER.iterdir():
-        shutil.copy(file, cache)
-    if not (cache / "node_modules" / ".package-lock.json").exists():
-        command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
-        done = subprocess.run(command, cwd=cache, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode:
-            pytest.skip(f"npm could not install the providers: {done.stderr[-300:]}")
+        missing("no Node on this machine: the tests against real providers do not run")
+    with _alone(cache):
+        for file in FOLDER.iterdir():
+            shutil.copy(file, cache)
+        if not (cache / "node_modules" / ".package-lock.json").exists():
+            command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
+            done = subprocess.run(
+                command, cwd=cache, capture_output=True, text=True, timeout=300, check=False
+            )
+            if done.returncode:
+                missing(f"npm could not install the providers: {done.stderr[-300:]}")
     return cache
+
+
+@contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """Workers of pytest-xdist share the folder: one of them installs. SQLite's lock is one everywhere."""
+    with closing(sqlite3.connect(cache / "lock", timeout=400, isolation_level=None)) as lock:
+        lock.execute("BEGIN EXCLUSIVE")
+        yield
 
 
 @contextmanager

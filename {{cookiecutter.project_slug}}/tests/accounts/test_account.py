@@ -9,7 +9,7 @@ from app.core import cookies
 from app.models.sessions import Session
 from app.models.tokens import Token
 from app.models.users import User
-from app.services import tokens, users
+from app.services import limits, tokens, users
 from tests.accounts.conftest import token_in
 from tests.factories import add_user, new_email, signed_in
 
@@ -65,6 +65,17 @@ async def test_ACCT_7_the_later_way_back_leaves_the_earlier_one(member, user, cl
     assert user.email == mine
 
 
+async def test_ACCT_7_what_is_not_mailed_ends_no_link(member, user, mailbox):
+    wanted, links = new_email(), []
+    for _ in range(limits.MAILS.most):
+        await ask_email(member, wanted)
+        links.append(await mailbox.token())
+    assert (await ask_email(member, wanted)).status_code == 202
+    assert await mailbox() == []
+    link = {"token": links[-1]}
+    assert (await member.post("/api/me/email/confirmation", json=link)).status_code == 204
+
+
 async def test_ACCT_8_an_address_in_use_gets_the_same_answer(member, user, db, mailbox):
     taken = await add_user(db)
     answers = [await ask_email(member, email) for email in (taken.email, new_email())]
@@ -81,11 +92,42 @@ async def test_ACCT_8_of_two_users_one_gets_the_address(member, user, db, mailbo
         await ask_email(browser, wanted)
         links.append(await mailbox.token())
     statuses = [
-        (await other.post("/api/me/email/confirmation", json={"token": t})).status_code for t in links
+        (await browser.post("/api/me/email/confirmation", json={"token": token})).status_code
+        for browser, token in zip((member, other), links, strict=True)
     ]
     assert statuses == [204, 422]
     owners = (await db.scalars(select(User.id).where(User.email == wanted))).all()
     assert owners == [user.id]
+
+
+async def test_ACCT_7_SIGNUP_11_only_who_asked_confirms_a_new_address(
+    member, user, client, other, db, mailbox, events
+):
+    """Mallory asks for Alice's address. Alice has the link, and presses the button, signed in or not."""
+    mine, alice = user.email, await add_user(db)
+    await ask_email(member, new_email())
+    link = {"token": await mailbox.token()}
+    stranger = await other.post("/api/me/email/confirmation", json=link)
+    assert stranger.status_code == 401
+    other.cookies = await signed_in(db, alice)
+    refused = await other.post("/api/me/email/confirmation", json=link)
+    assert refused.json()["detail"] == "This link is no longer valid. Ask for a new one."
+    assert refused.status_code == 422
+    assert (await member.get("/api/me")).json()["email"] == mine
+    assert (await events())[-1] == "email.bad_token"
+    assert (await member.post("/api/me/email/confirmation", json=link)).status_code == 204
+
+
+async def test_ACCT_7_the_buttons_end_on_pages(member, user, other, mailbox):
+    browser, told = {"accept": "text/html"}, []
+    await ask_email(member, new_email())
+    for path, client in (("confirmation", member), ("reversal", other)):
+        form = {"data": {"token": await mailbox.token()}, "headers": browser}
+        for who in (other, client):
+            answer = await who.post(f"/api/me/email/{path}", **form)
+            assert answer.headers["content-type"].startswith("text/html")
+            told.append((answer.status_code, "Done" in answer.text))
+    assert told == [(401, False), (200, True), (200, True), (422, False)]
 
 
 async def test_deletion_is_delayed_told_and_cancelled(member, user, other, db, mailbox, events):

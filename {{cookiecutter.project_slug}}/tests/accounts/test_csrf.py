@@ -3,6 +3,8 @@
 import pytest
 
 from app.core.csrf import is_ours
+from app.services import events as trail
+from tests.factories import new_address
 
 FOREIGN = [
     {"sec-fetch-site": "cross-site"},
@@ -32,6 +34,18 @@ async def test_CSRF_1_CSRF_2_foreign_pages_change_nothing(member, headers):
 async def test_CSRF_2_a_refusal_is_one_event(member, events):
     await member.patch("/api/me", json={"name": "Eve"}, headers={"sec-fetch-site": "cross-site"})
     assert (await events()).count("request.cross_site") == 1
+
+
+async def test_CSRF_2_refusals_of_one_network_fill_no_table(member, events, caplog):
+    """Beyond the limit they are in the log only; another network's are kept."""
+    foreign = {"sec-fetch-site": "cross-site"}
+    for _ in range(trail.REFUSED.most + 5):
+        assert (await member.patch("/api/me", headers=foreign)).status_code == 403
+    assert (await events()).count("request.cross_site") == trail.REFUSED.most
+    assert sum("request.cross_site" in record.getMessage() for record in caplog.records) == 5
+    member._transport.client = (new_address(), 1)
+    await member.patch("/api/me", headers=foreign)
+    assert (await events()).count("request.cross_site") == trail.REFUSED.most + 1
 
 
 @pytest.mark.parametrize("site", ["same-origin", "none"])
@@ -81,6 +95,7 @@ async def test_CSRF_5_ACCT_1_HTTP_4_unknown_hosts_are_400(app, settings):
         for host in ("evil.test", "test.evil", "test@evil.test", "test:80@evil.test", "", "test,evil"):
             answer = await client.get("/api/health/", headers={"host": host})
             assert (answer.status_code, answer.headers.get("location")) == (400, None), host
+            assert answer.headers["content-type"] == "application/problem+json"
         assert (await client.get("/api/health", headers={"host": "test:8443"})).status_code == 200
 
 
@@ -93,7 +108,7 @@ async def test_CSRF_6_CSRF_8_security_headers(client, path):
     for directive in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"):
         assert directive in policy
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == ("strict-origin" if "?" in path else "no-referrer")
     assert headers["cross-origin-opener-policy"] == "same-origin"
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert "server" not in headers

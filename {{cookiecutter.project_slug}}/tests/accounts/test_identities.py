@@ -20,6 +20,7 @@ from sqlalchemy import func, select, update
 
 from app.core import cookies
 from app.core.db import create_engine, create_sessions
+from app.core.identity import strict
 from app.core.identity.providers import Providers
 from app.core.secrets import cipher, digest
 from app.models.identities import Flow, LinkedIdentity
@@ -66,6 +67,8 @@ LIES = [
     "token_error",
     "token_500",
     "iss_missing",
+    "later_sign_in",
+    "text_sign_in",
 ]
 
 
@@ -198,6 +201,7 @@ async def test_OIDC_7_claims_are_strictly_typed(client, db, liar, lie):
         ("redirect", 502),
         ("error", 502),
         ("huge", 502),
+        ("bomb", 502),
     ],
 )
 async def test_OIDC_9_a_broken_provider_is_a_clean_error(client, db, liar, lie, status):
@@ -293,6 +297,38 @@ async def test_OIDC_8_rotated_keys_are_fetched_once(client, acme, app):
     assert (await sign_in(client, "ada")).status_code == 303
 
 
+async def test_OIDC_8_a_key_without_a_name_rotates_too(client, liar):
+    for key in ("first_key", "second_key"):
+        await liar(key)
+        assert (await lied_to(client)).status_code == 303
+
+
+async def test_OIDC_8_keys_are_not_kept_for_ever(client, liar, tampering, app, monkeypatch):
+    async with httpx2.AsyncClient() as asking:
+        assert (await lied_to(client)).status_code == 303
+        monkeypatch.setattr(strict, "METADATA_SECONDS", -1)
+        assert (await lied_to(client)).status_code == 303
+        assert int((await asking.get(f"{tampering}/fetched")).text) >= 2
+
+
+async def test_ACCT_10_a_sign_in_elsewhere_is_as_old_as_the_provider_says(client, liar):
+    """A provider that lets people in without asking makes no fresh sign-in."""
+    await liar("old_sign_in")
+    assert (await lied_to(client)).status_code == 303
+    said = datetime.fromisoformat((await client.get("/api/session")).json()["signed_in_at"])
+    assert timedelta(minutes=59) < datetime.now(UTC) - said < timedelta(minutes=62)
+    assert (await client.delete("/api/me")).status_code == 403
+
+
+async def test_ACCT_10_who_signs_in_again_is_asked_again(client, acme):
+    """The certified provider says when; our question for `max_age` makes it say so."""
+    assert parse_qs(urlsplit(await depart(client)).query)["max_age"] == ["604800"]
+    assert (await sign_in(client, "ada")).status_code == 303
+    assert (await client.delete("/api/me")).status_code == 202
+    assert parse_qs(urlsplit(await depart(client)).query)["max_age"] == ["0"]
+    assert (await sign_in(client, "ada")).status_code == 303
+
+
 async def test_OIDC_8_unknown_keys_cause_few_fetches(client, liar, tampering):
     await liar("unknown_key")
     for _ in range(8):
@@ -345,6 +381,11 @@ async def test_OIDC_17_provider_tokens_are_encrypted_and_keys_rotate(client, db,
     assert row and row.tokens and b"access_token" not in row.tokens
     assert b"access_token" in cipher(app.state.settings).decrypt(row.tokens)
     assert "token" not in (await client.get("/api/identities")).text
+    before = stored_tokens.unseal(app.state.settings, row)
+    assert (await sign_in(client, "ada")).status_code == 303
+    await db.refresh(row)
+    after = stored_tokens.unseal(app.state.settings, row)
+    assert after["access_token"] != before["access_token"], "the newer one is kept"
 
 
 async def test_OIDC_18_a_garbled_flow_cookie_is_a_clean_refusal(client, acme):

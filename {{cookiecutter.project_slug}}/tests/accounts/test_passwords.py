@@ -11,7 +11,7 @@ from app.models.passwords import Password
 from app.models.tokens import Token
 from app.services import limits, users
 from tests.accounts.conftest import token_in
-from tests.factories import add_user, new_address, new_email
+from tests.factories import add_user, new_address, new_email, signed_in
 from tests.passwords import PASSWORD, with_password
 
 NEW = "lamp orbit cactus velvet"
@@ -114,11 +114,43 @@ async def test_ACCT_4_the_page_leaks_no_token(client, db, mailbox, caplog):
     token = await mailbox.token()
     path = f"/api/password-reset/confirmation?token={token}"
     page = await client.get(path, headers={"accept": "text/html"})
-    assert (page.headers["referrer-policy"], page.headers["cache-control"]) == ("no-referrer", "no-store")
+    assert (page.headers["referrer-policy"], page.headers["cache-control"]) == ("strict-origin", "no-store")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert "src=" not in page.text and "http" not in page.text.split("<body>")[1]
     logged = " ".join(r.getMessage() for r in caplog.records if r.name.startswith("app"))
     assert "/api/password-reset/confirmation" in logged and token not in logged
+
+
+async def test_ACCT_4_the_button_ends_on_a_page(client, db, mailbox):
+    """What a browser posts is answered in HTML, whatever comes of it."""
+    user = await with_password(db)
+    await forgot(client, user.email)
+    token = await mailbox.token()
+    path, browser = f"/api/password-reset/confirmation?token={token}", {"accept": "text/html,*/*;q=0.8"}
+    form = (await client.get(path, headers=browser)).text
+    assert f'<form method="post" action="?token={token}">' in form
+    answers = [
+        await client.post(path, data={"token": token, "password": password}, headers=browser)
+        for password in ("aaaaaaaaaaaaaaaa", NEW, NEW)
+    ]
+    assert [answer.status_code for answer in answers] == [422, 200, 422]
+    for answer, told in zip(
+        answers, ("too easy to guess", "Sign in with it", "no longer valid"), strict=True
+    ):
+        assert answer.headers["content-type"].startswith("text/html") and told in answer.text
+        assert answer.headers["referrer-policy"] == "strict-origin"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert f'<a href="?token={token}">' in answers[0].text
+    assert await sign_in(client, user.email, NEW) == 204
+
+
+async def test_CSRF_7_a_page_reflects_nothing_that_runs(client):
+    evil = {"token": '"><script>', "password": "<script>", "<script>": "<b>"}
+    browser = {"accept": "text/html"}
+    path = '/api/password-reset/confirmation?"><script>alert(1)</script>'
+    answer = await client.post(path, data=evil, headers=browser)
+    assert answer.status_code == 422
+    assert "<script>" not in answer.text and "<b>" not in answer.text
 
 
 @pytest.mark.parametrize(
@@ -135,6 +167,7 @@ async def test_ACCT_5_tokens_have_one_purpose_and_one_spelling(client, db, mailb
     user = await with_password(db)
     await forgot(client, user.email)
     token = await mailbox.token()
+    client.cookies = await signed_in(db, user)
     for path in ("/api/me/email/confirmation", "/api/me/email/reversal"):
         assert (await client.post(path, json={"token": token})).status_code == 422
     confirm = {"token": token, "password": PASSWORD}

@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core import cookies, passwords
+from app.core.devices import Device
 from app.core.throttle import Limit, Throttle
 from app.models.events import Event
 from app.models.identities import LinkedIdentity
@@ -103,6 +104,54 @@ async def test_LOGIN_3_nobody_locks_the_owner_out(client, other, db):
     assert refused and refused.status_code == 429
     come_from(client, new_address())
     assert (await sign_in(client, user.email)).status_code == 204
+
+
+async def use_up(app, limit: Limit, key: str) -> None:
+    """As many tries as weeks of guessing make."""
+    for _ in range(limit.most):
+        assert await app.state.throttle.allows(limit, key)
+
+
+async def test_LOGIN_3_a_hundred_failures_in_a_row_and_no_more(client, other, app, db):
+    user = await with_password(db)
+    await sign_in(other, user.email)
+    await other.delete("/api/session")
+    await use_up(app, limits.ACCOUNT_LONG, user.email)
+    assert (await sign_in(client, user.email)).status_code == 429
+    assert (await sign_in(other, user.email)).status_code == 204  # the owner's device; and it unlocks
+    assert (await sign_in(client, user.email)).status_code == 204
+
+
+async def test_LOGIN_3_a_known_device_guesses_a_few_times(client, app, db):
+    user = await with_password(db)
+    await sign_in(client, user.email)
+    wrong = [(await sign_in(client, user.email, "wrong wrong wrong")).status_code for _ in range(11)]
+    assert wrong == [401] * limits.DEVICE.most + [429]
+    device = Device(client.cookies[cookies.DEVICE], app.state.settings).key
+    for limit in (limits.DEVICE, limits.DEVICE_LONG):
+        await app.state.throttle.clear(limit, f"{device}:{user.email}")
+    await use_up(app, limits.DEVICE_LONG, f"{device}:{user.email}")
+    assert (await sign_in(client, user.email)).status_code == 429
+    assert limits.DEVICE_LONG.most <= 100 and limits.DEVICE_LONG.seconds >= 30 * limits.DAY
+
+
+@pytest.mark.parametrize("act", ["password", "sessions"])
+async def test_LOGIN_3_a_device_is_forgotten_with_its_sessions(client, other, db, mailbox, app, act):
+    """Whoever had it loses its place; the browser in which the password was changed stays known."""
+    user = await with_password(db)
+    for browser in (client, other):
+        await sign_in(browser, user.email)
+    known = app.state.settings
+    if act == "password":
+        form = {"current": PASSWORD, "new": "lamp orbit cactus velvet"}
+        assert (await client.put("/api/me/password", json=form)).status_code == 204
+    else:
+        assert (await client.delete("/api/sessions")).status_code == 204
+    await db.refresh(user)
+    knows = [
+        Device(b.cookies[cookies.DEVICE], known).knows(user.id, user.device_epoch) for b in (client, other)
+    ]
+    assert knows == [act == "password", False]
 
 
 async def test_LOGIN_3_a_reset_by_mail_unlocks(client, db, mailbox):

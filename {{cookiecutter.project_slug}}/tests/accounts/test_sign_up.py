@@ -1,16 +1,22 @@
 """SIGNUP: asking for an account, and confirming it."""
 
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from httpx2 import AsyncClient
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core import passwords
+from app.core.errors import Unprocessable
+from app.core.guessing import weakness
 from app.models.sessions import Session
 from app.models.users import User
 from app.services import limits
-from tests.factories import add_user, new_email
+from tests.factories import add_user, new_address, new_email
 from tests.passwords import PASSWORD, with_password
 
 
@@ -214,6 +220,30 @@ async def test_SIGNUP_9_a_second_mail_ends_the_first_link(client, mailbox):
         assert answer.status_code == status
 
 
+async def test_SIGNUP_9_SIGNUP_11_nobody_else_ends_a_link(client, other, mailbox):
+    """Mallory asks for Alice's address again and again: Alice's link and password still make her account."""
+    body = form()
+    await client.post("/api/users", json=body)
+    mine = await mailbox.token()
+    client._transport.client = (new_address(), 1)  # the transport of both
+    for _ in range(limits.MAILS.most + 1):
+        await other.post("/api/users", json=body | {"password": "mallory knows this one"})
+    await mailbox()
+    answer = await client.post("/api/users/confirmation", json={"token": mine, "password": PASSWORD})
+    assert answer.status_code == 201
+
+
+async def test_SIGNUP_9_SIGNUP_12_what_is_not_mailed_ends_no_link(client, mailbox):
+    body, links = form(), []
+    for _ in range(limits.MAILS.most):
+        await client.post("/api/users", json=body)
+        links.append(await mailbox.token())
+    await client.post("/api/users", json=body | {"password": "lamp orbit cactus velvet"})
+    assert await mailbox() == []
+    answer = await client.post("/api/users/confirmation", json={"token": links[-1], "password": PASSWORD})
+    assert answer.status_code == 201
+
+
 async def test_SIGNUP_9_a_link_expires(client, mailbox, db):
     await client.post("/api/users", json=form())
     token = await mailbox.token()
@@ -230,7 +260,7 @@ async def test_SIGNUP_9_looking_at_a_link_uses_nothing_up(client, mailbox):
     assert (await client.get(path)).json()["valid"]
     page = await client.get(path, headers={"accept": "text/html,*/*"})
     assert page.headers["content-type"].startswith("text/html")
-    assert (page.headers["referrer-policy"], page.headers["cache-control"]) == ("no-referrer", "no-store")
+    assert (page.headers["referrer-policy"], page.headers["cache-control"]) == ("strict-origin", "no-store")
     assert "script" not in page.text and "//" not in page.text.replace("<!", "")
     assert '<input type="password" name="password" required>' in page.text
     await client.head(path)
@@ -346,7 +376,7 @@ async def test_INPUT_1_other_kinds_of_body_have_no_effect(client, mailbox, conte
 )
 async def test_INPUT_1_what_is_no_JSON_is_refused(client, body):
     kind = {"content-type": "application/json"}
-    for path in ("/api/session", "/api/users", "/api/password-reset", "/api/me/email/confirmation"):
+    for path in ("/api/session", "/api/users", "/api/password-reset", "/api/me/email/reversal"):
         assert (await client.post(path, content=body, headers=kind)).status_code in (400, 415, 422)
 
 
@@ -362,6 +392,40 @@ async def test_INPUT_4_long_texts_cost_nothing(client, field, text):
     answer = await client.post("/api/users", json=form)
     assert answer.status_code == 422
     assert time.perf_counter() - started < 0.5
+
+
+SIGNS = "4@8({[<369!1|70$5+%2" * 4
+
+
+@pytest.mark.parametrize(
+    "password",
+    [SIGNS[:24], SIGNS[:72], SIGNS * 3, "".join(map(chr, range(33, 105))), "4@1|" * 18, ("ab" * 9 + "a") * 4],
+    ids=["24", "72", "240", "all signs", "few signs", "repeats"],
+)
+@pytest.mark.parametrize("name", ["Ada", " ".join("abcdefghij4@8({[<369!1|70$5+%2" * 3)])
+async def test_INPUT_4_a_password_is_rated_at_a_bounded_cost(client, password, name):
+    """zxcvbn would try each reading of its signs, for seconds. Other processes do not count."""
+    await passwords.check(PASSWORD, about=[])  # the lists are read at the first use
+    started = time.process_time()
+    with suppress(Unprocessable):
+        await passwords.check(password, about=[name, new_email(), "https://test"])
+    assert time.process_time() - started < 0.4
+
+
+@pytest.mark.parametrize("password", ["!@#$%^&*()_+QWER", "P@ssw0rdP4$$word", "1234567890123456"])
+def test_SIGNUP_7_signs_make_nothing_strong(password):
+    assert weakness(password, [])
+
+
+def test_SIGNUP_7_nobodys_words_are_forgotten_for_anothers():
+    """Rated in threads, at the same time, by a library that keeps its words in a global."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    about = [(f"companyname{number}", f"companyname{number}2026!") for number in range(8)] * 20
+    with ThreadPoolExecutor(8) as threads:
+        reasons = list(threads.map(lambda pair: weakness(pair[1], [pair[0]]), about))
+    sys.setswitchinterval(usual)
+    assert all(reasons)
 
 
 async def test_INPUT_10_compressed_bodies_are_not_unpacked(client):

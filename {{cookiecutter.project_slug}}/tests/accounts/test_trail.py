@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from app.core import devices
 from app.core.application import Application
 from app.core.client import Client, client_of
 from app.core.deadline import BodyDeadline
@@ -44,6 +45,27 @@ async def test_TENANT_9_a_right_granted_again_does_not_help(db, statement):
             await db.execute(text(statement))
 
 
+async def test_TENANT_9_the_owner_of_the_table_removes_what_is_old(db):
+    """The statements of the reference: with the rights to grant them, and never by accident."""
+    for _ in range(2):
+        await trail.record(db, "test", Client("10.0.0.1", "Firefox", None), None)
+    newest = await db.scalar(text("SELECT max(id) FROM events"))
+    for statement in (
+        "GRANT UPDATE, DELETE ON events TO CURRENT_USER",
+        "ALTER TABLE events DISABLE TRIGGER append_only",
+        f"DELETE FROM events WHERE id < {newest}",
+        "UPDATE events SET address = '', user_agent = ''",
+        "ALTER TABLE events ENABLE TRIGGER append_only",
+        "REVOKE UPDATE, DELETE ON events FROM CURRENT_USER",
+    ):
+        await db.execute(text(statement))
+    left = (await db.execute(text("SELECT id, address, user_agent FROM events"))).all()
+    assert left == [(newest, "", "")]
+    with pytest.raises(DBAPIError, match="permission denied"):
+        async with db.begin_nested():
+            await db.execute(text("DELETE FROM events"))
+
+
 async def test_the_user_sees_the_own_trail_page_by_page(member, other, user, db):
     await member.patch("/api/me", json={"name": "Ada King"})
     other.cookies = await signed_in(db, await add_user(db))
@@ -59,12 +81,18 @@ async def test_the_user_sees_the_own_trail_page_by_page(member, other, user, db)
 
 def test_OPS_4_signing_keys_rotate(settings):
     old, new = (SecretStr("a" * 32), SecretStr("b" * 32 + "," + "a" * 32))
-    cookie = Device(None, settings.model_copy(update={"signing_keys": old})).with_user(7)
+    cookie = Device(None, settings.model_copy(update={"signing_keys": old})).with_user(7, 0)
     rotated = settings.model_copy(update={"signing_keys": new})
-    assert Device(cookie, rotated).knows(7)
-    newer = Device(cookie, rotated).with_user(7)
+    assert Device(cookie, rotated).knows(7, 0)
+    newer = Device(cookie, rotated).with_user(7, 0)
     gone = settings.model_copy(update={"signing_keys": SecretStr("b" * 32)})
-    assert Device(newer, gone).knows(7) and not Device(cookie, gone).knows(7)
+    assert Device(newer, gone).knows(7, 0) and not Device(cookie, gone).knows(7, 0)
+
+
+def test_a_device_is_forgotten_after_its_time(settings, monkeypatch):
+    cookie = Device(None, settings).with_user(7, 0)
+    monkeypatch.setattr(devices, "SECONDS", -1)
+    assert not Device(cookie, settings).knows(7, 0)
 
 
 def test_what_is_signed_is_signed_with_sha_256(settings):
@@ -172,7 +200,7 @@ async def test_AVAIL_1_a_dripping_body_is_408(app):
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(deadline), base_url="https://test"
     ) as client:
-        answer = await client.post("/api/me/email/confirmation", content=_Slow(drip()), headers=kind)
+        answer = await client.post("/api/me/email/reversal", content=_Slow(drip()), headers=kind)
     assert answer.status_code == 408
 
 

@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 
 from app.core.errors import TooManyRequests
 from app.core.forms import body_of, json_or_form
-from app.core.pages import PAGE, Form, answer
+from app.core.links import DONE, PAGE, Form, answer, done
 from app.core.problems import problems
 from app.deps import Db, Work
 from app.schemas.passwords import PasswordReset
@@ -16,6 +16,9 @@ from filerouter import RouteConfig, operation
 
 config = RouteConfig(public=True)
 _FORM = Form("Choose a new password", "Set the password", asks="New password, 15 characters or more")
+_BODY = body_of(PasswordReset)
+_REFUSALS = problems(TooManyRequests, 415)
+_Reset = Annotated[PasswordReset, Depends(json_or_form(PasswordReset))]
 
 
 @operation(responses=PAGE, response_model=TokenState)
@@ -24,7 +27,8 @@ async def get(token: MailToken, db: Db, request: Request):
     return answer(request, await tokens.state(db, "reset", token), _FORM, token)
 
 
-@operation(status_code=204, responses=problems(TooManyRequests, 415), openapi_extra=body_of(PasswordReset))
-async def post(form: Annotated[PasswordReset, Depends(json_or_form(PasswordReset))], work: Work) -> None:
+@operation(status_code=204, response_model=None, responses=_REFUSALS | DONE, openapi_extra=_BODY)
+async def post(form: _Reset, work: Work, request: Request):
     """Set a new password. Signs everybody out, and nobody in."""
     await passwords.reset(work, form)
+    return done(request, "Your password is changed. Sign in with it.")

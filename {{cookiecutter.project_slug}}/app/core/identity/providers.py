@@ -39,10 +39,14 @@ class Providers:
         """Where the provider sends people back to: its own path, on the configured origin."""
         return f"{self.settings.origin}/api/auth/callback/{name}"
 
-    async def authorize(self, name: str) -> dict[str, Any]:
-        """`url` to go to, and what is to be kept until the answer: `state`, `nonce`, `code_verifier`."""
+    async def authorize(self, name: str, *, again: bool = False) -> dict[str, Any]:
+        """`url` to go to, and what is to be kept until the answer: `state`, `nonce`, `code_verifier`.
+
+        `again`: whoever is signed in there has to prove anew who they are, if the provider knows how to ask.
+        """
+        more = {"max_age": 0} if again else {}
         async with _refusing(name):
-            return await self._app(name).create_authorization_url(self.redirect_uri(name))
+            return await self._app(name).create_authorization_url(self.redirect_uri(name), **more)
 
     async def identify(self, name: str, params: Mapping[str, str], flow: Mapping[str, Any]) -> "Person":
         """Who came back."""

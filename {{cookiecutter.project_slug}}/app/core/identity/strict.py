@@ -7,14 +7,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from authlib.integrations.starlette_client import StarletteOAuth2App
+from joserfc.errors import BadSignatureError
 
-from app.core.identity.person import NotBelieved, Person, person
+from app.core.identity.person import LEEWAY, NotBelieved, Person, person
 from app.core.secrets import new_token
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Asymmetric ones only; ours, whatever provider or token propose."""
-LEEWAY = 60
 METADATA_SECONDS = 3600
+MAX_AGE = 7 * 86400
+"""How long ago somebody may have signed in there. Whoever is asked for it has to say when it was."""
 REFETCHES = 3
 """Of a provider's keys in a minute, however many tokens name unknown ones."""
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
@@ -36,6 +38,7 @@ class StrictApp(StarletteOAuth2App):
         self, redirect_uri: str | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """With a nonce of 256 bits; Authlib's own has fewer than 128."""
+        kwargs = {"max_age": MAX_AGE} | kwargs
         return await super().create_authorization_url(redirect_uri, nonce=new_token(), **kwargs)
 
     async def load_server_metadata(self) -> dict[str, Any]:
@@ -54,6 +57,7 @@ class StrictApp(StarletteOAuth2App):
                 raise NotBelieved(f"metadata: {name}")
             kept[name] = value
         sends_issuer = said.get("authorization_response_iss_parameter_supported", False)
+        self._keys = None  # they may have been withdrawn
         self.server_metadata = kept | {"sends_issuer": sends_issuer is True, "_loaded_at": time.time()}
         return self.server_metadata
 
@@ -107,7 +111,13 @@ class StrictApp(StarletteOAuth2App):
             "aud": {"essential": True, "value": self.client_id},
             "sub": {"essential": True},
         }
-        claims = dict(await self.parse_id_token(token, nonce, claims_options=options, leeway=LEEWAY) or {})
+        try:
+            claims = await self.parse_id_token(token, nonce, claims_options=options, leeway=LEEWAY)
+        except BadSignatureError:
+            # A key without a name was replaced, perhaps: Authlib asks again for unknown names only.
+            await self.fetch_jwk_set(force=True)
+            claims = await self.parse_id_token(token, nonce, claims_options=options, leeway=LEEWAY)
+        claims = dict(claims or {})
         if claims.get("aud") not in (self.client_id, [self.client_id]):
             raise NotBelieved("aud: others besides us")
         for name in ("exp", "iat"):

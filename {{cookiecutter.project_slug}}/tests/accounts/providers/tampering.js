@@ -1,6 +1,7 @@
 // A provider that lies: `node tampering.js PORT`. POST /lie {"name": …} chooses how, until the next one.
 import { createHmac, generateKeyPairSync, sign } from "node:crypto";
 import http from "node:http";
+import { gzipSync } from "node:zlib";
 import { OAuth2Issuer, OAuth2Service } from "oauth2-mock-server";
 
 const port = Number(process.argv[2]);
@@ -10,6 +11,9 @@ await issuer.keys.generate("RS256");
 const { privateKey: foreign, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
 const strange = { ...publicKey.export({ format: "jwk" }), kid: "strange", use: "sig", alg: "RS256" };
 const service = new OAuth2Service(issuer);
+const pair = () => generateKeyPairSync("rsa", { modulusLength: 2048 });
+// One key without a name at a time, as of a provider that rotates.
+const nameless = { first_key: pair(), second_key: pair() };
 let lie = "none";
 let nonce = "";
 let fetched = 0;
@@ -43,6 +47,9 @@ const claims = {
   long_subject: (c) => (c.sub = "x".repeat(300)),
   wrong_at_hash: (c) => (c.at_hash = "AAAAAAAAAAAAAAAAAAAAAA"),
   text_verified: (c) => (c.email_verified = "false"),
+  old_sign_in: (c) => (c.auth_time = now() - 3600),
+  later_sign_in: (c) => (c.auth_time = now() + 3600),
+  text_sign_in: (c) => (c.auth_time = "now"),
   list_email: (c) => (c.email = ["victim@example.com", "x@example.com"]),
 };
 
@@ -57,10 +64,11 @@ service.on("beforeResponse", async (answer) => {
   const payload = body.id_token && JSON.parse(Buffer.from(body.id_token.split(".")[1], "base64url"));
   if (lie === "alg_none") body.id_token = `${encode({ alg: "none" })}.${encode(payload)}.`;
   if (lie === "bad_signature") body.id_token = body.id_token.slice(0, -8) + "AAAAAAAA";
-  const forge = (header) => {
+  const forge = (header, key = foreign) => {
     const signed = `${encode(header)}.${body.id_token.split(".")[1]}`;
-    return `${signed}.${sign("RSA-SHA256", Buffer.from(signed), foreign).toString("base64url")}`;
+    return `${signed}.${sign("RSA-SHA256", Buffer.from(signed), key).toString("base64url")}`;
   };
+  if (lie in nameless) body.id_token = forge({ alg: "RS256" }, nameless[lie].privateKey);
   if (lie === "key_inside") body.id_token = forge({ alg: "RS256", kid: "strange", jwk: strange });
   if (lie === "key_elsewhere") body.id_token = forge({ alg: "RS256", kid: "strange", jku: `${issuer.url}/strange` });
   if (lie === "shared_secret") {
@@ -100,12 +108,18 @@ http
     }
     if (path === "/fetched") return response.end(String(fetched));
     if (path === "/jwks") fetched += 1;
+    if (path === "/jwks" && lie in nameless)
+      return response.end(JSON.stringify({ keys: [nameless[lie].publicKey.export({ format: "jwk" })] }));
     if (path === "/strange") return response.end(JSON.stringify({ keys: [strange] }));
     if (path === "/.well-known/openid-configuration") {
       if (lie === "html") return response.setHeader("content-type", "text/html").end("<html>");
       if (lie === "list") return response.end("[]");
       if (lie === "redirect") return response.writeHead(302, { location: "http://169.254.169.254/latest" }).end();
       if (lie === "slow") return;
+      if (lie === "bomb") {
+        const bomb = gzipSync(Buffer.alloc(200 * 1024 * 1024, " "));
+        return response.writeHead(200, { "content-type": "application/json", "content-encoding": "gzip" }).end(bomb);
+      }
       if (lie === "error") return response.writeHead(500).end();
       if (lie === "huge") {
         const block = " ".repeat(1024 * 1024);

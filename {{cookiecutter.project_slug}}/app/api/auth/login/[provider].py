@@ -21,7 +21,8 @@ async def get(
     provider: Annotated[ProviderName, Path()], query: Annotated[Next, Query()], work: Work, browser: Browser
 ) -> RedirectResponse:
     """Go to the provider, which sends the browser back to `/api/auth/callback/{provider}`."""
-    leaving = await flows.begin(work, provider, query.next, browser=browser.flow)
+    again = browser.session is not None
+    leaving = await flows.begin(work, provider, query.next, browser=browser.flow, again=again)
     answer = RedirectResponse(leaving.url, 303)
     cookies.put(answer, cookies.FLOW, leaving.browser, flows.SECONDS)
     return answer
