@@ -71,8 +71,8 @@ def redirect(url: str, folder: Path) -> dict[str, str]:
 
 
 def page_says(page: str, heading: str) -> list[str]:
-    """The terminals that a page of docs/how-to shows below a heading, each as a script."""
-    text = (ROOT / "docs/how-to" / page).read_text(encoding="utf-8")
+    """The terminals that a page shows below a heading, each as a script."""
+    text = (ROOT / page).read_text(encoding="utf-8")
     below = re.split(rf"^#+ {re.escape(heading)}\n", text, flags=re.MULTILINE)[1]
     section = re.split(r"^#+ ", below, flags=re.MULTILINE)[0]
     blocks = re.findall(r"^```console\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)

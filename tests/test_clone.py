@@ -8,7 +8,7 @@ import yaml
 from tests.repositories import Repository, page_says, redirect, template_repository
 from tools.bake import PROJECT
 
-CLONE, PULL = page_says("use-as-a-team-starting-point.md", "Clone")
+CLONE, PULL = page_says("docs/how-to/use-as-a-team-starting-point.md", "Clone")
 PING = "async def get() -> str:\n    return 'pong'\n"
 
 
@@ -73,7 +73,7 @@ def test_a_team_pulls_what_is_new_and_loses_what_is_gone(origin: Repository):
     origin.commit("A new version")
     render(origin)
 
-    assert page_says("upgrade.md", "A project that was cloned") == [PULL]
+    assert page_says("docs/how-to/upgrade.md", "A project that was cloned") == [PULL]
     team.bash(PULL)
     assert team.path("app/api/ping.py").read_text() == PING
     assert "## How we run it" in team.path("README.md").read_text()
