@@ -12,7 +12,7 @@ demo: $(UV)  ## Generate the default project into .demo/acme and run it; Ctrl-C 
 	@$(UV) run --directory .demo/acme dev
 
 test: $(UV)  ## Run every test: the project's in place, then the template's, which test what it generates
-	$(UV) run --directory "$(PROJECT)" pytest
+	$(UV) run --directory "$(PROJECT)" pytest --all
 	$(UV) run pytest -n 2 --dist loadfile
 
 check: $(UV)  ## Lint, formatting, types, workflows and containers, then the project's own `make check`

@@ -64,13 +64,21 @@ async def _execute(url: str, statement: str) -> None:
     await connection.close()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="the slow tests, too: they kill and freeze servers")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Move what is marked `last` there; leave it out of a partial run, in which it could only fail."""
+    """Leave out what is slow, unless it is asked for by `--all` or by name.
+
+    Move what is marked `last` there; leave it out of a partial run, in which it could only fail.
+    """
+    named = config.option.keyword or config.args != config.getini("testpaths")
+    slow = set() if named or config.option.all else {i for i in items if i.get_closest_marker("slow")}
     last = [item for item in items if item.get_closest_marker("last")]
-    partial = (
-        config.option.keyword or config.args != config.getini("testpaths") or hasattr(config, "workerinput")
-    )
-    items[:] = [item for item in items if item not in last] + ([] if partial else last)
+    left = [] if named or hasattr(config, "workerinput") else last
+    config.hook.pytest_deselected(items=[item for item in items if item in slow])
+    items[:] = [item for item in items if item not in last and item not in slow] + left
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -31,8 +31,6 @@ class Scripted:
     acts: dict[str, Act] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     connections: int = 0
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
-    """A client has closed a connection."""
 
     def __setitem__(self, path: str, act: Act) -> None:
         self.acts[path] = act
@@ -148,7 +146,6 @@ async def scripted() -> AsyncIterator[Scripted]:
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
-            script.closed.set()
             tasks.discard(task)
             writer.close()
 

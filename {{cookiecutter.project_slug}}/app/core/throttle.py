@@ -15,7 +15,8 @@ from app.core.errors import TooManyRequests
 
 log = structlog.get_logger(__name__)
 SECONDS = 0.25
-AWAY_SECONDS = 1.0
+AWAY_SECONDS, LONGEST_AWAY_SECONDS = 1.0, 8.0
+"""After a failure the server is asked again: one request waits for `SECONDS`, less and less often."""
 
 
 class Limit(NamedTuple):
@@ -31,7 +32,7 @@ class Throttle:
 
     def __init__(self, redis_url: str) -> None:
         self.url = redis_url.replace("valkey", "redis", 1)
-        self.away_until = 0.0
+        self.away_until, self.pause = 0.0, AWAY_SECONDS
 
     async def hit(self, limits: Iterable[tuple[Limit, str]], event: str) -> None:
         """Count one try under each limit and key; TooManyRequests when one is used up."""
@@ -68,9 +69,13 @@ class Throttle:
         hashed = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         if self.url and time.monotonic() >= self.away_until:
             try:
-                return await getattr(self._shared, command)(item, hashed)
+                found = await getattr(self._shared, command)(item, hashed)
+                self.pause = AWAY_SECONDS
+                return found
             except (RedisError, OSError, TimeoutError) as error:
-                self.away_until = time.monotonic() + AWAY_SECONDS
+                if time.monotonic() >= self.away_until:  # the first of those that waited together
+                    self.away_until = time.monotonic() + self.pause
+                    self.pause = min(2 * self.pause, LONGEST_AWAY_SECONDS)
                 log.warning("throttle counts alone", error=type(error).__name__)
         return await getattr(self._alone, command)(item, hashed)
 

@@ -19,6 +19,8 @@ MAILS = Limit("mails", 5, HOUR)
 """Mails to one address that strangers can cause."""
 COSTLY = Limit("costly", 60, MINUTE)
 """What costs us calls of foreign APIs, by user."""
+LOOKUPS = Limit("lookups", 60, MINUTE)
+"""The same by strangers, from one network."""
 FORMS = Limit("forms", 20, HOUR)
 """Forms that strangers fill in and that make us send mail, from one network."""
 START = Limit("provider", 30, 5 * MINUTE)
@@ -63,6 +65,11 @@ async def form(work: Work) -> None:
 async def costly(work: Work, user: SignedIn) -> None:
     """Count a request that has foreign APIs asked at our expense; TooManyRequests."""
     await work.throttle.hit([(COSTLY, str(user.id))], "costly.throttled")
+
+
+async def lookup(work: Work) -> None:
+    """Count a stranger's request that may have foreign APIs asked at our expense; TooManyRequests."""
+    await work.throttle.hit([(LOOKUPS, work.client.network)], "lookup.throttled")
 
 
 async def may_mail(work: Work, email: str) -> bool:

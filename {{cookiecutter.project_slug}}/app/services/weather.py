@@ -3,7 +3,9 @@
 from datetime import UTC
 
 from app.core.cache import cached
+from app.core.work import Work
 from app.schemas.weather import Weather
+from app.services import limits
 from app.upstreams import weather
 from app.upstreams.weather import Place
 
@@ -35,6 +37,10 @@ async def _current(city: str) -> Weather:
     )
 
 
-async def current(city: str) -> Weather:
-    """The weather there, at most a minute old, or an hour while it refreshes, or a day if nobody answers."""
+async def current(work: Work, city: str) -> Weather:
+    """The weather there, at most a minute old, or an hour while it refreshes, or a day if nobody answers.
+
+    Strangers may ask, and every new city costs us two calls: TooManyRequests.
+    """
+    await limits.lookup(work)
     return await _current(" ".join(city.casefold().split()))

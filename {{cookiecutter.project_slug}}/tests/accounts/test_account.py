@@ -18,6 +18,14 @@ async def ask_email(member, email: str):
     return await member.put("/api/me/email", json={"email": email})
 
 
+@pytest.mark.parametrize("tail", ["/x.css", "%2fx.js", ";.png", ".css", "/..%2fx.css", "%00.css"])
+async def test_proxy_10_no_page_of_mine_looks_like_a_file(member, tail: str):
+    """A cache before us that keeps what is named like a file finds nothing to keep."""
+    assert (await member.get("/api/me")).status_code == 200
+    answer = await member.get(f"/api/me{tail}")
+    assert (answer.status_code, answer.headers["cache-control"]) == (404, "no-store")
+
+
 async def test_ACCT_7_a_new_address_counts_when_its_mailbox_says_so(member, user, db, mailbox, events):
     old, new = user.email, new_email()
     assert (await ask_email(member, new)).status_code == 202

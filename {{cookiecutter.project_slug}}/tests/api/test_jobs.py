@@ -116,6 +116,23 @@ async def test_cancelling_what_runs_asks_it_to_stop(member: AsyncClient, user: U
     assert await states.renew(db, claimed, 30, 0, "") is True
 
 
+@pytest.mark.parametrize("end", ["fails", "is handed back"])
+async def test_what_was_asked_to_stop_is_not_queued_again(
+    member: AsyncClient, user: User, db: AsyncSession, end: str
+):
+    """The attempt ended before it heard of it: nothing is left to run an hour later."""
+    row = await add_job(db, user)
+    claimed = await start(db, row.id)
+    await member.delete(f"/api/jobs/{row.id}")
+    if end == "fails":
+        assert await states.settle(db, claimed, "queued", outcome="failed", delay=3600) == "cancelled"
+    else:
+        assert await states.release(db, "worker") == 1
+    await db.commit()
+    shown = (await member.get(f"/api/jobs/{row.id}")).json()
+    assert (shown["state"], shown["finished_at"] is None) == ("cancelled", False)
+
+
 @pytest.mark.parametrize("state", ["dead", "cancelled"])
 async def test_dead_and_cancelled_jobs_can_begin_anew(
     member: AsyncClient, user: User, db: AsyncSession, state: str

@@ -10,10 +10,12 @@ from httpx2 import AsyncClient
 
 from app.core import cache
 from app.core.cache import entry
+from app.core.throttle import Limit
 from app.core.upstream.breaker import Breaker
 from app.core.upstream.retries import Budget
+from app.services import limits
 from app.upstreams import weather
-from tests.scripted import Scripted, answer, late, reset, scripted
+from tests.scripted import Scripted, answer, head, in_turn, late, raw, reset, scripted
 
 OSLO = {"name": "Oslo", "country": "Norway", "latitude": 59.91273, "longitude": 10.74609, "id": 3143244}
 NOW = {
@@ -120,7 +122,57 @@ async def test_a_caller_cannot_add_to_the_query(client: AsyncClient, meteo: Scri
 
 async def test_an_upstream_that_fails_is_degraded_not_fatal(client: AsyncClient, meteo: Scripted):
     for _ in range(5):
-        weather.forecasts.exchange.breaker.failed()
+        weather.forecasts.exchange.breaker.admit().failed()
     body = (await client.get("/api/ready")).json()
     assert (body["status"], body["upstreams"]["weather"]) == ("degraded", "unavailable")
     assert body["upstreams"]["geocoding"] == "ok"
+
+
+async def test_proxy_13_no_network_uses_up_our_quota(
+    client: AsyncClient, meteo: Scripted, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(limits, "LOOKUPS", Limit("lookups", 3, 60))
+    answers = [await client.get(f"/api/weather/{city}") for city in "abcde"]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    assert int(answers[-1].headers["retry-after"]) > 0
+    assert len(meteo.asked) == 6
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(answer(status=401), id="401"),
+        pytest.param(answer(status=403), id="403"),
+        pytest.param(answer(status=500), id="500"),
+        pytest.param(answer(status=302, location="http://127.0.0.1:1/"), id="redirect"),
+        pytest.param(answer('{"current": {}}'), id="another shape"),
+        pytest.param(raw(head(200, {"content-length": "999"}) + b'{"current": {'), id="cut off"),
+        pytest.param(
+            raw(head(200, {"content-length": "2"}) + json.dumps({"current": NOW}).encode()), id="too short"
+        ),
+    ],
+)
+async def test_proxy_8_9_what_went_wrong_is_not_kept(client: AsyncClient, meteo: Scripted, act):
+    meteo["/v1/forecast"] = in_turn(act, act, act, meteo.acts["/v1/forecast"])
+    while (await client.get("/api/weather/oslo")).status_code != 200:
+        assert len(meteo.asked) < 5
+    assert "hit" in (await client.get("/api/weather/oslo")).headers["cache-status"]
+
+
+async def test_proxy_9_what_is_no_part_of_the_key_changes_nothing(client: AsyncClient, meteo: Scripted):
+    """Neither what the upstream is asked for nor what the next caller gets."""
+    names = ("x-forwarded-host", "x-original-url", "x-rewrite-url", "user-agent", "accept-language", "cookie")
+    hostile = dict.fromkeys(names, "evil.example") | {"accept-encoding": "br"}
+    meteo["/v1/forecast"] = answer(
+        json.dumps({"current": NOW}), set_cookie="theirs=1", cache_control="public", x_theirs="1"
+    )
+    first = await client.request(
+        "GET", "/api/weather/oslo?city=paris", headers=hostile, content=b'{"city":"x"}'
+    )
+    clean = await client.get("/api/weather/oslo")
+    assert (first.status_code, clean.json()) == (200, first.json())
+    assert "evil" not in str(meteo.asked)
+    assert "paris" not in str(meteo.asked)
+    for response in (first, clean):
+        assert not {"set-cookie", "x-theirs"} & set(response.headers)
+        assert response.headers["cache-control"] == "no-store"

@@ -4,14 +4,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretBytes, SecretStr
 
 from app.core import cache
-from app.core.cache import Audience, audience, cached, entry, fill, link, local, status
+from app.core.cache import Audience, audience, cached, entry, fill, link, local, server, status
 from app.core.cache.store import Store, _here, connected
 from app.core.errors import Forbidden, NotFound
 from app.settings import Settings
@@ -280,6 +281,63 @@ async def test_a_lost_mark_is_a_miss(store: Store, source: Source):
     assert (await reading("oslo")).number == 1
 
 
+async def test_a_lost_stale_mark_costs_one_refresh(store: Store, source: Source):
+    reading = source.cached()
+    await reading("oslo")
+    await store.server.link.run(lambda client: client.delete("cache:tag:all:stale"))
+    for _ in range(5):
+        await reading("oslo")
+        await settled(store)
+    assert source.calls == 2
+
+
+async def test_marks_live_as_long_as_they_are_used(store: Store, source: Source, later: Callable):
+    reading = source.cached()
+    await reading("oslo")
+    marks = ["cache:tag:all:gone", "cache:tag:all:stale"]
+    for mark in marks:
+        await store.server.link.run(lambda client, mark=mark: client.expire(mark, 100))
+    later(601)
+    await reading("oslo")
+    for mark in marks:
+        assert await store.server.link.run(lambda client, mark=mark: client.ttl(mark)) > 100
+
+
+async def test_what_was_refreshed_meanwhile_is_not_refreshed_again(
+    store: Store, other: Store, source: Source, later: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    """Another process begins and ends its refresh between this one's reading and its taking the lease."""
+    reading = source.cached()
+    await reading("oslo")
+    later(61)
+    acquire = store.server.acquire
+
+    async def after_the_other(*args):
+        with inside(other):
+            await reading("oslo")
+            await settled(other)
+        return await acquire(*args)
+
+    monkeypatch.setattr(store.server, "acquire", after_the_other)
+    assert (await reading("oslo")).number == 0
+    await settled(store)
+    assert source.calls == 2
+
+
+async def test_a_tag_that_nothing_carries_leaves_nothing_behind(store: Store):
+    await cache.update_tag("nobody")
+    await cache.revalidate_tag("nobody")
+    assert await store.server.link.run(lambda client: client.keys("cache:tag:*")) == []
+
+
+async def test_what_waits_for_the_server_is_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server, "MOST_PENDING", 10)
+    async with connected("redis://127.0.0.1:1/0") as store:
+        for number in range(30):
+            await cache.update_tag(str(number))
+        assert list(store.server.pending) == [f"cache:tag:{number}:gone" for number in range(20, 30)]
+
+
 @pytest.mark.parametrize("junk", [b"", b"\n", b"value\n{}", b"value 1e9 - -\n{", b"\x80\x04pickle"])
 async def test_what_we_did_not_write_is_a_miss(store: Store, source: Source, junk: bytes):
     reading = source.cached(tags=())
@@ -302,6 +360,37 @@ async def test_a_process_that_died_in_a_fill_holds_up_the_others_no_longer_than_
     assert await reading("oslo")
     assert 0.2 < time.monotonic() - started < 2
     assert source.calls == 2
+
+
+async def test_a_call_that_outlives_its_lease_is_made_once_and_kept(
+    store: Store, other: Store, source: Source, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server, "LEASE_SECONDS", 0.3)
+    source.seconds = 1
+    reading = source.cached()
+    calls = []
+    for process in (store, other):
+        with inside(process):
+            calls.append(asyncio.create_task(reading("oslo")))
+            await asyncio.sleep(0)
+    assert len(set(await asyncio.gather(*calls))) == 1
+    with inside(other):
+        await reading("oslo")
+    assert source.calls == 1
+
+
+async def test_who_lost_his_lease_does_not_say_that_it_was_stored(store: Store, source: Source):
+    source.held = held = asyncio.Event()
+    reading = source.cached()
+    seen, token = status.watch()
+    caller = asyncio.create_task(reading("oslo"))
+    await held.wait()
+    (lease,) = await store.server.link.run(lambda client: client.keys("cache:reading:*:lease"))
+    await store.server.link.run(lambda client: client.set(lease, "another"))
+    source.go_on.set()
+    await caller
+    status.unwatch(token)
+    assert status.header(seen) == "reading; fwd=miss; detail=degraded"
 
 
 async def test_200_callers_make_one_call(store: Store, other: Store, source: Source):
@@ -347,6 +436,29 @@ async def test_one_caller_never_gets_what_is_anothers(store: Store, source: Sour
         assert source.calls == calls
 
 
+async def test_what_everyone_gets_holds_nothing_of_the_caller_who_came_first(store: Store):
+    @cached("mine", revalidate=60)
+    async def mine() -> str:
+        return audience.current().user
+
+    @cached("ours", revalidate=60, audience="everyone")
+    async def ours() -> str:
+        return f"of {await mine()}"
+
+    for user in ("alice", "bob"):
+        audience.serve(Audience(user=user))
+        assert await ours() == "of "
+        assert await mine() == user
+
+
+async def test_a_tenants_value_needs_a_tenant(store: Store, source: Source):
+    reading = source.cached(audience="tenant")
+    audience.serve(Audience(user="alice"))
+    with pytest.raises(LookupError, match="tenant"):
+        await reading("oslo")
+    assert source.calls == 0
+
+
 async def test_another_schema_is_another_key(store: Store):
     def make(kind: type):
         @cached("thing", revalidate=60)
@@ -367,6 +479,17 @@ async def test_another_schema_is_another_key(store: Store):
     assert await make(New)() == New()
 
 
+class Token(BaseModel):
+    hidden: str = Field(exclude=True)
+
+    def __init__(self, hidden: str) -> None:
+        super().__init__(hidden=hidden)
+
+
+class Credentials(BaseModel):
+    key: SecretStr
+
+
 async def test_arguments_that_only_look_alike_are_different_keys(store: Store):
     @cached("echo", revalidate=60)
     async def echo(value: object = None, *, flag: bool = False) -> str:
@@ -374,12 +497,25 @@ async def test_arguments_that_only_look_alike_are_different_keys(store: Store):
 
     ident = UUID(int=1)
     values = [1, True, "1", 1.0, 0.0, -0.0, None, "null", "a:b", ("a", "b"), ("1",), (1,), (True,), ident]
+    values += [
+        str(ident),
+        b"1",
+        b"\xff",
+        (b"1",),
+        ["1"],
+        {"1": 1},
+        {1: 1},
+        Decimal(1),
+        Token("a"),
+        Token("b"),
+    ]
     for _ in range(2):
         for value in values:
             assert await echo(value) == repr((value, False))
             assert await echo(value, flag=True) == repr((value, True))
-    with pytest.raises(TypeError, match="cannot be part of a cache key"):
-        await echo(object())
+    for value in (object(), SecretStr("a"), [SecretBytes(b"a")], Credentials(key=SecretStr("a"))):
+        with pytest.raises(TypeError, match="cannot be part of a cache key"):
+            await echo(value)
 
 
 async def test_a_value_that_can_be_changed_is_given_to_each_caller_anew(store: Store):
@@ -426,6 +562,8 @@ def test_copies_are_bounded_in_bytes_and_in_number(monkeypatch: pytest.MonkeyPat
         copies.put(number, local.Copy(entry.Entry(0, (), b"x" * 100), None, NOWHERE, (), shared=True))
     assert list(copies.copies) == list(range(90, 100))
     assert copies.bytes == 1000
+    copies.put(0, local.Copy(entry.Entry(0, (), b"x" * 1001), None, NOWHERE, (), shared=True))
+    assert (len(copies.copies), copies.bytes) == (10, 1000), "one that is too large is not kept instead"
     monkeypatch.setattr(local, "MOST_COPIES", 5)
     copies.put(0, local.Copy(entry.Entry(0, (), b""), None, NOWHERE, (), shared=True))
     assert len(copies.copies) == 5

@@ -5,6 +5,7 @@ import gzip
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import httpx2
 import psutil
@@ -12,6 +13,8 @@ import pytest
 
 from devstack import ports
 from tests.scripted import Scripted, answer, flood, head, late, raw, reset, scripted
+
+pytestmark = pytest.mark.slow
 
 MIB = 1024 * 1024
 ROOT = __file__.rsplit("/tests/", 1)[0]
@@ -51,9 +54,11 @@ async def server(script: Scripted) -> AsyncIterator[tuple[str, psutil.Process]]:
 async def client(server: tuple[str, psutil.Process], script: Scripted) -> AsyncIterator[httpx2.AsyncClient]:
     script.acts.clear()
     script.asked.clear()
-    script.closed.clear()
     script["/files/reset-the-breaker"] = answer()
     async with httpx2.AsyncClient(base_url=server[0], timeout=20) as client:
+        async with asyncio.timeout(10):
+            while (await client.get("/relay/files/reset-the-breaker")).status_code != 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
         for _ in range(30):
             await client.get("/relay/files/reset-the-breaker")
         script.asked.clear()
@@ -107,6 +112,23 @@ async def test_proxy_6_7_only_what_may_cross_crosses(client: httpx2.AsyncClient,
     for name in ("set-cookie", "x-secret", "location", "access-control-allow-origin"):
         assert name not in got.headers
     assert got.headers.get("server") != "nginx/1.2"
+
+
+async def test_headers_pass_byte_by_byte(client: httpx2.AsyncClient, script: Scripted):
+    name = 'attachment; filename="日本.txt"'.encode()
+    script["/files/a"] = raw(
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-disposition: " + name + b"\r\n\r\nok", end=False
+    )
+    for _ in range(6):  # two more than there are places
+        got = await client.get("/relay/files/a", headers=[(b"accept-language", "é".encode())])
+        assert (got.status_code, dict(got.headers.raw)[b"content-disposition"]) == (200, name)
+    assert script.asked[0].header("accept-language") == ["é".encode().decode("latin-1")]
+
+
+async def test_a_query_that_grows_too_long_is_refused(client: httpx2.AsyncClient, script: Scripted):
+    got = await client.get("/relay/files/a?q=" + "," * 30_000)
+    assert (got.status_code, got.headers["content-type"]) == (400, "application/problem+json")
+    assert script.asked == []
 
 
 async def test_a_304_and_its_etag_pass(client: httpx2.AsyncClient, script: Scripted):
@@ -207,6 +229,17 @@ async def test_proxy_12_an_answer_that_was_cut_off_does_not_look_complete(
     script["/files/a"] = act
     with pytest.raises(httpx2.TransportError):
         await client.get("/relay/files/a")
+
+
+async def test_proxy_12_answers_that_are_cut_off_open_the_breaker(
+    client: httpx2.AsyncClient, script: Scripted
+):
+    script["/files/a"] = raw(head(200, {"content-length": "100"}) + b"short")
+    for _ in range(300):  # as many as the good ones just before, of the fixture and of other tests
+        with suppress(httpx2.TransportError):
+            assert (await client.get("/relay/files/a")).status_code == 503
+            return
+    pytest.fail("all of them were asked for")
 
 
 async def test_a_stream_arrives_as_it_is_sent(client: httpx2.AsyncClient, script: Scripted):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 
 from app.core.errors import NotFound, Problem, UpstreamBusy, UpstreamFailed, UpstreamLate
 from app.core.upstream import REGISTRY, Limits, Upstream
-from app.core.upstream.breaker import Breaker
+from app.core.upstream.breaker import Breaker, Call
 from app.core.upstream.retries import Budget, retry_after
 from tests.scripted import Scripted, answer, flood, head, in_turn, late, raw, reset, scripted, zipped
 
@@ -123,6 +123,7 @@ async def test_nothing_is_remembered_between_calls(script: Scripted, there: Upst
         pytest.param(raw(head(200, {"x": "y" * 10 * MB})), UpstreamFailed, id="10 MB of headers"),
         pytest.param(late(5, answer()), UpstreamLate, id="silent"),
         pytest.param(raw(head(200, {}), *[b" ", 0.2] * 50), UpstreamLate, id="drip"),
+        pytest.param(raw(head(200, {}), b" ", 5.0), UpstreamLate, id="silent in the middle"),
     ],
 )
 async def test_proxy_12_every_trouble_is_a_problem_in_time(
@@ -220,15 +221,77 @@ async def test_proxy_12_a_breaker_opens_asks_with_one_call_and_closes(script: Sc
     assert there.state == "ok"
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(raw(head(200, {"content-length": "100"}) + b"{"), id="cut off"),
+        pytest.param(raw(head(200, {}), b" ", 5.0), id="silent in the middle"),
+        pytest.param(raw(head(200, {}), *[b" ", 0.1] * 50), id="drip"),
+        pytest.param(answer("<html>"), id="html"),
+        pytest.param(zipped(b" " * 100 * MB), id="gzip bomb"),
+    ],
+)
+async def test_proxy_12_what_is_wrong_after_the_headers_opens_the_breaker(
+    script: Scripted, there: Upstream, act
+):
+    script["/v1/x"] = act
+    there.exchange.breaker.failures = 3
+    await asyncio.gather(*(failure(there) for _ in range(3)))
+    assert there.state == "unavailable"
+    assert type(await failure(there)) is UpstreamBusy
+
+
+async def test_a_breaker_whose_pause_is_over_refuses_nobody(there: Upstream):
+    there.exchange.breaker = Breaker(failures=1, pause=0.05)
+    there.exchange.breaker.admit().failed()
+    assert there.state == "unavailable"
+    await asyncio.sleep(0.1)
+    assert there.state == "ok", "an upstream that nobody calls is not degraded for ever"
+
+
+async def test_a_question_that_is_late_doubles_the_pause(script: Scripted, there: Upstream):
+    script["/v1/x"] = raw(head(200, {}), *[b" ", 0.2] * 50)
+    breaker = there.exchange.breaker = Breaker(failures=1, pause=0.05)
+    breaker.admit().failed()
+    await asyncio.sleep(0.1)
+    assert type(await failure(there)) is UpstreamLate
+    assert (breaker.pause, there.state) == (0.1, "unavailable")
+
+
 def test_a_breaker_needs_half_of_all_calls_to_fail():
     breaker = Breaker()
     for _ in range(10):
-        breaker.succeeded()
+        breaker.admit().succeeded()
     for _ in range(9):
-        breaker.failed()
-    assert breaker.closed
-    breaker.failed()
-    assert breaker.admit() > 0
+        breaker.admit().failed()
+    assert not breaker.refuses()
+    breaker.admit().failed()
+    assert breaker.refuses()
+
+
+def test_only_the_call_that_asks_decides_while_a_breaker_is_open():
+    breaker = Breaker(pause=0)
+    old = [breaker.admit() for _ in range(4)]
+    for _ in range(5):
+        breaker.admit().failed()
+    probe = breaker.admit()
+    assert breaker.refuses()
+    for call, say in zip(old, (Call.succeeded, Call.failed, Call.abandoned, Call.answered), strict=True):
+        say(call)
+        assert breaker.refuses(), "what began before is no news"
+    probe.abandoned()
+    assert not breaker.refuses(), "another may ask"
+    breaker.shortest = breaker.pause = 1
+    probe = breaker.admit()
+    probe.failed()
+    probe.abandoned()
+    assert (breaker.pause, breaker.refuses() >= 1) == (2, True)
+    breaker.open_until = 0
+    stream = breaker.admit()
+    stream.answered()
+    assert not breaker.refuses(), "a stream need not end first"
+    stream.failed()
+    assert (breaker.pause, breaker.refuses()) == (1, 0)
 
 
 @pytest.mark.parametrize(

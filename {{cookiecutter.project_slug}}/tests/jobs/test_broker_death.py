@@ -15,7 +15,7 @@ from tests.jobs.faults import Engine
 from tests.jobs.kinds import Work
 from tests.jobs.plant import Plant, eventually
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no Valkey")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="no Valkey")]
 
 
 async def test_the_worker_outlives_its_broker(new_database: Callable[[str], str], tmp_path: Path):

@@ -4,10 +4,13 @@ import subprocess
 import sys
 from uuid import uuid4
 
+import pytest
 from sqlalchemy import text
 
 from tests.jobs.kinds import Work
 from tests.jobs.plant import ROOT, Plant
+
+pytestmark = pytest.mark.slow
 
 
 def jobs(idle: Plant, *arguments: object, code: int = 0) -> str:

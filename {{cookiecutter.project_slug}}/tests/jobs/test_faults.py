@@ -9,7 +9,10 @@ import pytest
 
 from tests.jobs import faults
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot stop a process and go on")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot stop a process and go on"),
+]
 JOBS = 150
 
 

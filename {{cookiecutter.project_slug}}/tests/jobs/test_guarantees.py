@@ -24,6 +24,8 @@ from tests.jobs.kinds import (
 )
 from tests.jobs.plant import Plant, eventually
 
+pytestmark = pytest.mark.slow
+
 
 async def test_what_is_committed_runs(plant: Plant):
     job = await plant.ask(Work(number=1))

@@ -12,7 +12,7 @@ from app.core.jobs import states
 from tests.jobs.kinds import Poison, Stubborn, Work
 from tests.jobs.plant import Plant, eventually, paused
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs prefork")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="needs prefork")]
 
 
 async def effects(plant: Plant, job: UUID) -> int:

@@ -13,6 +13,8 @@ from app.core.mail import Mail, compose, deliver
 from app.settings import Settings
 from tests.jobs.plant import Plant, eventually
 
+pytestmark = pytest.mark.slow
+
 
 class Inbox:
     """Refuses the first `refuse` mails, keeps the others."""

@@ -5,6 +5,8 @@ import pytest
 from tests.jobs.kinds import Grind, Work
 from tests.jobs.plant import Plant
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("pool", ["threads", "solo"])
 async def test_jobs_run_in_other_pools(idle: Plant, pool: str):

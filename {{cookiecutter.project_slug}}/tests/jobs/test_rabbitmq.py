@@ -15,7 +15,7 @@ from tests.jobs.plant import Plant, eventually
 # Debian's command in /usr/sbin changes the user, who may not see our folder.
 PLACES = [*map(str, Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin")), os.environ["PATH"]]
 SERVER = shutil.which("rabbitmq-server", path=os.pathsep.join(PLACES))
-pytestmark = pytest.mark.skipif(SERVER is None, reason="rabbitmq-server is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(SERVER is None, reason="rabbitmq-server is not installed")]
 
 
 class Rabbit:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Path, Request, Response
 
-from app.core.errors import NotFound, TooManyRequests, UpstreamBusy, UpstreamFailed, UpstreamLate
+from app.core.errors import BadRequest, NotFound, TooManyRequests, UpstreamBusy, UpstreamFailed, UpstreamLate
 from app.core.problems import problems
 from app.core.types import Text
 from app.deps import CurrentUser, Work
@@ -12,7 +12,7 @@ from app.services import github
 from filerouter import RouteConfig, operation
 
 config = RouteConfig(
-    responses=problems(NotFound, TooManyRequests, UpstreamFailed, UpstreamBusy, UpstreamLate)
+    responses=problems(BadRequest, NotFound, TooManyRequests, UpstreamFailed, UpstreamBusy, UpstreamLate)
 )
 ANSWERS = {200: {"content": {"application/json": {"schema": {}}}}, 304: {"description": "Not Modified"}}
 Tail = Annotated[Text, Path(max_length=200)]

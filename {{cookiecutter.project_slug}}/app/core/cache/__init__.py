@@ -7,7 +7,7 @@
     await cache.update_tag("city:oslo")        # gone now: read your own writes
 
 decorator   what a user writes
-function    one cached function: its keys (audience), its type (codec)
+function    one cached function: its keys (audience, arguments), its type (codec)
 lookup      reading and refreshing, fill: running the function, once
 store       this process: local copies, the server, calls on their way
 server      five commands to Valkey or Redis, over a link that can be away

@@ -29,7 +29,11 @@ def serve(audience: Audience) -> None:
 
 
 def of(scope: Scope) -> Audience:
-    """The part of the caller that a function with this scope distinguishes."""
+    """The part of the caller that a function with this scope distinguishes. LookupError without a tenant."""
     if scope == "everyone":
         return EVERYONE
-    return current() if scope == "caller" else Audience(tenant=current().tenant)
+    if scope == "caller":
+        return current()
+    if not current().tenant:
+        raise LookupError("audience='tenant', and nobody has said which: serve(Audience(tenant=...)) first")
+    return Audience(tenant=current().tenant)

@@ -6,7 +6,7 @@ state      fresh        stale: served        expired: served     gone
 
 Each tag has two marks on the server, random tokens that change: `update_tag` changes the first (gone at
 once), `revalidate_tag` the second (stale at once). An entry carries the marks that were there when its fill
-began, so a fill that an invalidation overtook never counts, and a mark that the server lost is only a miss.
+began, so a fill that an invalidation overtook never counts. A mark that the server lost equals none: a miss.
 """
 
 import random
@@ -52,17 +52,25 @@ class Entry(NamedTuple):
     def judge(self, marks: Marks | None, windows: Windows) -> State:
         """What it is worth now; without the server (None) its marks cannot be compared."""
         age = self.age()
-        if marks is not None and self.marks[::2] != marks[::2]:
+        if marks is not None and not _same(self.marks[::2], marks[::2]):
             return "gone"
         if self.missing:
             return "fresh" if age < windows.negative else "gone"
         if age >= windows.expire:
             return "expired" if age < windows.expire + windows.stale_if_error else "gone"
-        return "stale" if age >= windows.revalidate or marks not in (None, self.marks) else "fresh"
+        return (
+            "stale"
+            if age >= windows.revalidate or not (marks is None or _same(self.marks, marks))
+            else "fresh"
+        )
 
     def age(self) -> float:
         """Seconds; a clock that runs ahead on another machine counts as new."""
         return max(0.0, time.time() - self.at)
+
+
+def _same(ours: Marks, theirs: Marks) -> bool:
+    return ours == theirs and None not in theirs
 
 
 def unpack(raw: bytes | None) -> Entry | None:
@@ -70,7 +78,8 @@ def unpack(raw: bytes | None) -> Entry | None:
     head, line, body = (raw or b"").partition(b"\n")
     kind, *facts = head.split(b" ")
     try:
-        return Entry(float(facts[0]), tuple(facts[1:]), body, kind == b"missing") if line else None
+        marks = tuple(None if fact == b"-" else fact for fact in facts[1:])
+        return Entry(float(facts[0]), marks, body, kind == b"missing") if line else None
     except (ValueError, IndexError):
         return None
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import structlog
 
+from app.core.cache import audience
 from app.core.cache.entry import Entry, Marks, State, born, unpack
 from app.core.cache.function import Function
 from app.core.cache.link import Away
 from app.core.cache.local import Copy
-from app.core.cache.server import FAILED, LEASE_SECONDS, Seen
+from app.core.cache.server import FAILED, FILL_SECONDS, Seen
 from app.core.cache.status import Outcome
 from app.core.cache.store import Store
 from app.core.errors import NotFound, Problem
@@ -54,11 +55,10 @@ class Fill:
 
     async def fill(self, seen: Seen, old: Copy | None) -> Answer:
         """Run the function, or wait for the process that does; `old` is there in case that it fails."""
-        token, pause, deadline = secrets.token_hex(8), 0.01, time.monotonic() + LEASE_SECONDS
+        token, pause, deadline = secrets.token_hex(8), 0.01, time.monotonic() + FILL_SECONDS
         while time.monotonic() < deadline:
             if seen.lease is None:
-                unmarked = [name for name, mark in zip(self.keys.marks, seen.marks, strict=True) if not mark]
-                held, seen = await self.server.acquire(self.keys, token, unmarked)
+                held, seen = await self.server.acquire(self.keys, token)
                 copy, state = self.judge(seen)
                 if held and state not in ("fresh", "stale"):
                     return await self.run(token, seen.marks, old)
@@ -78,7 +78,8 @@ class Fill:
     async def run(self, token: str, marks: Marks, old: Copy | None) -> Answer:
         """With the lease. What an expiration overtook is made again, for callers who came after it."""
         try:
-            copy = await self._call(marks)
+            async with self.server.holding(self.keys, token):
+                copy = await self._call(marks)
         except Exception as error:
             answer = self._instead(old, error)
             await self._give_back(token, self.windows.negative if answer else 0)
@@ -88,11 +89,11 @@ class Fill:
         seconds = self.windows.negative if copy.entry.missing else self.windows.expire
         seconds += 0 if copy.entry.missing else self.windows.stale_if_error
         try:
-            now = await self.server.store(self.keys, token, copy.entry.pack(), seconds)
+            kept, now = await self.server.store(self.keys, token, copy.entry.pack(), seconds)
         except Away:
             return copy, "degraded"
         if now[::2] == marks[::2]:
-            return copy, "miss"
+            return copy, "miss" if kept else "degraded"
         self.rounds += 1
         self.overtaken = self.rounds >= ROUNDS
         return (copy, "miss") if self.overtaken else await self.fill(Seen(None, None, now), None)
@@ -123,6 +124,8 @@ class Fill:
 
     async def _call(self, marks: Marks) -> Copy:
         at = born(self.windows)
+        # What it calls in turn is for the same audience. We are a task: the context is our own.
+        audience.serve(audience.of(self.function.scope))
         try:
             value = await self.function.call(*self.args, **self.kwargs)
         except NotFound as error:

@@ -6,9 +6,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from pydantic_core import PydanticSerializationError, to_json
-
-from app.core.cache import audience
+from app.core.cache import arguments, audience
 from app.core.cache.codec import Codec
 from app.core.cache.entry import Keys, Windows
 from app.core.cache.local import Copy
@@ -54,7 +52,7 @@ class Function:
         return self, who, self._digest(args, kwargs)
 
     def keys(self, args: tuple[Any, ...], kwargs: dict[str, Any], tags: tuple[str, ...]) -> Keys:
-        """Names on the server. Raises TypeError for an argument that has no JSON, such as a session."""
+        """Names on the server. Raises TypeError for an argument that cannot be part of one (arguments.py)."""
         name = f"cache:{self.name}:{self.codec.version}:{self._digest(args, kwargs)}"
         return Keys(name, f"{name}:lease", tuple(key for tag in tags for key in mark_keys(tag)))
 
@@ -72,7 +70,7 @@ class Function:
         bound = self.codec.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         try:
-            written = to_json([audience.of(self.scope), bound.arguments])
-        except PydanticSerializationError as error:
+            written = arguments.write([audience.of(self.scope), bound.arguments])
+        except TypeError as error:
             raise TypeError(f"{self.name}: an argument cannot be part of a cache key: {error}") from None
         return hashlib.blake2b(written, digest_size=16).hexdigest()

@@ -40,6 +40,8 @@ class Local:
     def put(self, key: Hashable, copy: Copy) -> None:
         """Keep it, and let go of what was not looked up for longest; a hit moves nothing, to be cheap."""
         self.drop(key)
+        if len(copy.entry.body) > self.most_bytes:  # it would push out all others, and then itself
+            return
         self.copies[key] = copy
         self.bytes += len(copy.entry.body)
         while self.copies and (self.bytes > self.most_bytes or len(self.copies) > MOST_COPIES):

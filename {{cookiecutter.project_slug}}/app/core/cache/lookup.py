@@ -66,10 +66,13 @@ class Lookup(Fill):
     async def _refreshed(self, key: Hashable, old: Copy) -> None:
         epoch, token = self.store.epoch, secrets.token_hex(8)
         try:
-            held, seen = await self.server.acquire(self.keys, token, ())
+            held, seen = await self.server.acquire(self.keys, token)
+            copy, state = self.judge(seen)
+            if held and copy and state == "fresh":  # refreshed since we read
+                await self.server.release(self.keys, token)
+            else:
+                copy = (await self.run(token, seen.marks, old))[0] if held else old
         except Away:
             copy, _ = await self.run_alone(old)
-        else:
-            copy = (await self.run(token, seen.marks, old))[0] if held else old
         if copy is not old:
             self._keep(key, copy, epoch)

@@ -60,7 +60,7 @@ _here = _Here()
 
 
 def current() -> Store:
-    """The store of this event loop. Without one, each function is simply called: a Store on no server."""
+    """The store of this event loop. Without one, a Store on no server: copies of this thread alone."""
     return _here.stores[-1]
 
 

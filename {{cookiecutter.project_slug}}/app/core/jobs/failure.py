@@ -30,7 +30,7 @@ async def fail(db: AsyncSession, claimed: Claim, error: BaseException) -> str:
     delay = delay_before(claimed.attempts, known.options.backoff if known else 2)
     if isinstance(error, UnknownKind):
         delay = UNKNOWN_SECONDS
-    kept = await settle(
+    settled = await settle(
         db,
         claimed,
         state,
@@ -38,4 +38,4 @@ async def fail(db: AsyncSession, claimed: Claim, error: BaseException) -> str:
         error=described(error),
         delay=0 if hopeless else delay,
     )
-    return state if kept else "lost"
+    return settled or "lost"

@@ -45,18 +45,19 @@ RETURNING cancel_requested
 """).bindparams(_ID, _TOKEN, bindparam("note", type_=Text))
 _SETTLE = text("""
 WITH settled AS (
-    UPDATE jobs SET state = :state, result = :result, error = :error, lease_token = NULL, lease_until = NULL,
+    UPDATE jobs SET result = :result, error = :error, lease_token = NULL, lease_until = NULL,
+        state = CASE WHEN :state = 'queued' AND cancel_requested THEN 'cancelled' ELSE :state END,
         run_after = CASE WHEN :state = 'queued' THEN clock_timestamp() + make_interval(secs => :delay)
-            ELSE run_after END, attempts = attempts - :refund,
+            ELSE run_after END,
         progress = CASE WHEN :state = 'succeeded' THEN 100 ELSE progress END, revision = revision + 1,
-        finished_at = CASE WHEN :state <> 'queued' THEN clock_timestamp() END
+        finished_at = CASE WHEN :state <> 'queued' OR cancel_requested THEN clock_timestamp() END
     WHERE id = :id AND lease_token = :token AND state = 'running'
-    RETURNING id, concurrency_key
+    RETURNING state, concurrency_key
 ), noted AS (
     UPDATE job_attempts SET finished_at = clock_timestamp(), outcome = :outcome, error = :error
     FROM settled WHERE token = :token
 )
-SELECT id, CASE WHEN :state = 'queued' OR concurrency_key IS NOT NULL THEN pg_notify('jobs', '') END
+SELECT state, CASE WHEN :state = 'queued' OR concurrency_key IS NOT NULL THEN pg_notify('jobs', '') END
 FROM settled
 """).bindparams(
     _ID,
@@ -84,8 +85,10 @@ SELECT id, pg_notify('jobs', '') FROM again
 """).bindparams(_ID)
 _RELEASE = text("""
 WITH released AS (
-    UPDATE jobs SET state = 'queued', lease_token = NULL, lease_until = NULL, attempts = attempts - 1,
-        run_after = clock_timestamp() + interval '2 seconds', revision = revision + 1
+    UPDATE jobs SET state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END,
+        lease_token = NULL, lease_until = NULL, attempts = attempts - 1,
+        run_after = clock_timestamp() + interval '2 seconds', revision = revision + 1,
+        finished_at = CASE WHEN cancel_requested THEN clock_timestamp() END
     FROM (SELECT id AS job, lease_token AS token FROM jobs
           WHERE worker = :worker AND state = 'running' FOR UPDATE) held
     WHERE id = held.job
@@ -139,12 +142,14 @@ async def settle(
     result: Any = None,
     error: dict[str, Any] | None = None,
     delay: float = 0,
-    refund: int = 0,
-) -> bool:
-    """End this attempt; `queued` again after `delay` seconds, or for good. False if the lease is lost."""
+) -> str | None:
+    """End this attempt; `queued` again after `delay` seconds, or for good. None if the lease is lost.
+
+    Gives the new state: what was asked to stop is cancelled instead of queued again.
+    """
     values = {"state": state, "outcome": outcome or state, "result": result, "error": error}
-    values |= {"id": claimed.id, "token": claimed.token, "delay": delay, "refund": refund}
-    return (await db.execute(_SETTLE, values)).first() is not None
+    values |= {"id": claimed.id, "token": claimed.token, "delay": delay}
+    return await db.scalar(_SETTLE, values)
 
 
 async def cancel(db: AsyncSession, id: UUID) -> bool:

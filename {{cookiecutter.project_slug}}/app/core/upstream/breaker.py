@@ -14,46 +14,74 @@ class Breaker:
         self.failures, self.window, self.shortest, self.longest = failures, window, pause, longest
         self.pause = pause
         self.open_until: float | None = None
-        self._probing = False
+        self.openings = 0
+        self._probe: Call | None = None
         self._since = self._good = self._bad = 0.0
 
-    @property
-    def closed(self) -> bool:
-        """Whether calls pass as usual."""
-        return self.open_until is None
+    def refuses(self) -> float:
+        """0 when a call may pass; else the seconds after which to try again."""
+        left = self.open_until - time.monotonic() if self.open_until is not None else 0
+        return max(left, 1) if left > 0 or self._probe else 0
 
-    def admit(self) -> float:
-        """0 to let a call pass; else the seconds after which to try again."""
-        if self.open_until is None:
-            return 0
-        left = self.open_until - time.monotonic()
-        if left > 0 or self._probing:
-            return max(left, 1)
-        self._probing = True
-        return 0
+    def admit(self) -> "Call":
+        """Let a call pass, which then says once how it went."""
+        call = Call(self)
+        if self.open_until is not None:
+            self._probe = call
+        return call
 
-    def succeeded(self) -> None:
-        """A call was answered, be it with 404."""
-        self.open_until, self._probing, self.pause = None, False, self.shortest
-        self._count(good=1)
+    def resume(self, call: "Call") -> None:
+        """Close, if this is the call that asked."""
+        if self._probe is call:
+            self.open_until, self._probe, self.pause, self._since = None, None, self.shortest, 0
 
-    def failed(self) -> None:
-        """A call was not answered in time, or with an error of the server."""
-        self._count(bad=1)
-        if self._probing:
-            self.pause = min(self.pause * 2, self.longest)
-        elif self.open_until is not None or self._bad < max(self.failures, self._good):
+    def settle(self, call: "Call", good: bool | None) -> None:
+        """Take what a call says; of one that began before the last opening it is no news."""
+        if call.opening != self.openings:
             return
-        self._probing = False
-        self.open_until = time.monotonic() + self.pause * random.uniform(0.8, 1.2)  # noqa: S311 (no secret)
-        self._since = 0
+        if good:
+            self.resume(call)
+        if probing := self._probe is call:
+            self._probe = None
+        if good is not None:
+            self._count(good)
+        if good is False and (probing or self._bad >= max(self.failures, self._good)):
+            self.pause = min(self.pause * 2, self.longest) if probing else self.pause
+            self.open_until = time.monotonic() + self.pause * random.uniform(0.8, 1.2)  # noqa: S311 (no secret)
+            self.openings, self._since = self.openings + 1, 0
 
-    def abandoned(self) -> None:
-        """Our caller left before there was an answer: it says nothing."""
-        self._probing = False
-
-    def _count(self, good: int = 0, bad: int = 0) -> None:
+    def _count(self, good: bool) -> None:
         now = time.monotonic()
         if now - self._since > self.window:
             self._since, self._good, self._bad = now, 0, 0
-        self._good, self._bad = self._good + good, self._bad + bad
+        self._good, self._bad = self._good + good, self._bad + (not good)
+
+
+class Call:
+    """One call that was let through. What it says first counts."""
+
+    def __init__(self, breaker: Breaker) -> None:
+        self.breaker: Breaker | None = breaker
+        self.opening = breaker.openings
+
+    def answered(self) -> None:
+        """Its answer has begun. To one that asks whether calls may pass that is enough: streams are long."""
+        if self.breaker:
+            self.breaker.resume(self)
+
+    def succeeded(self) -> None:
+        """It was answered, be it with 404."""
+        self._settle(True)
+
+    def failed(self) -> None:
+        """It was not answered in time or to the end, or with an error of the server, or with nonsense."""
+        self._settle(False)
+
+    def abandoned(self) -> None:
+        """Our caller left before the end: that says nothing."""
+        self._settle(None)
+
+    def _settle(self, good: bool | None) -> None:
+        breaker, self.breaker = self.breaker, None
+        if breaker:
+            breaker.settle(self, good)

@@ -3,28 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
-import structlog
 from fastapi import Request, Response
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import SecretStr
 from pydantic_core import to_json
 
 from app.core import bounded
 from app.core.errors import PayloadTooLarge, UpstreamFailed
 from app.core.upstream import headers
-from app.core.upstream.answers import problem
-from app.core.upstream.exchange import Exchange
+from app.core.upstream.answers import problem, value
+from app.core.upstream.exchange import Exchange, Span, broken
 from app.core.upstream.limits import Limits
 from app.core.upstream.line import Reply
 from app.core.upstream.paths import Allowed, fill
 from app.core.upstream.relay import HANGUP, Relay, hung_up, unless
 
-log = structlog.get_logger(__name__)
 T = TypeVar("T")
-_adapter = lru_cache(maxsize=256)(TypeAdapter)
 
 REGISTRY: dict[str, "Upstream"] = {}
 """Every upstream of the process, by name."""
@@ -64,8 +60,8 @@ class Upstream:
 
     @property
     def state(self) -> Literal["ok", "unavailable"]:
-        """What its breaker says; nobody is asked."""
-        return "ok" if self.exchange.breaker.closed else "unavailable"
+        """Whether calls are refused at the moment; nobody is asked."""
+        return "unavailable" if self.exchange.breaker.refuses() else "ok"
 
     async def get(
         self, path: str, *, model: type[T], params: Mapping[str, Any] | None = None, **segments: object
@@ -91,23 +87,16 @@ class Upstream:
         content = b"" if json is None else to_json(json)
         if content:
             sent["content-type"] = "application/json"
-        async with self.exchange.in_time() as deadline:
-            reply = await self._send(method, fill(path, segments), query, sent, content, deadline)
+        async with self.exchange.in_time() as span:
+            reply = await self._send(method, fill(path, segments), query, sent, content, span)
             async with reply as response:
                 if failure := problem(self.name, response):
                     raise failure
                 try:
-                    read = await bounded.read(response, self.limits.answer_bytes)
-                    return _adapter(model).validate_json(read or b"null")
-                except (bounded.Unreadable, ValidationError) as error:
-                    what = (
-                        error.errors(include_input=False)[:3] if isinstance(error, ValidationError) else error
-                    )
-                    log.warning("upstream answered strangely", upstream=self.name, what=str(what))
-                    raise UpstreamFailed(f"{self.name} answered something unexpected.") from None
-                except _transport_errors() as error:
-                    log.warning("upstream cut off", upstream=self.name, error=type(error).__name__)
-                    raise UpstreamFailed(f"{self.name} broke off its answer.") from error
+                    found = await value(self.name, response, model, self.limits.answer_bytes)
+                except broken() as error:
+                    raise self.exchange.problem(error) from error
+            return found
 
     async def forward(self, request: Request, path: str) -> Response:
         """Pass the request on and its answer back, as a stream. NotFound for what `allow` does not list."""
@@ -118,46 +107,46 @@ class Upstream:
         sent = headers.outgoing(request.headers, self.request_headers)
         query = urlencode(request.query_params.multi_items())
 
-        async def send() -> Reply:
-            async with self.exchange.in_time() as deadline:
-                return await self._send(request.method, target, query, sent, content, deadline)
+        replies: list[Reply] = []
+
+        async def send() -> None:
+            async with self.exchange.in_time() as span:
+                reply = await self._send(request.method, target, query, sent, content, span)
+                replies.append(reply)
+                reply.call.answered()
 
         gone = asyncio.create_task(hung_up(request.receive))
         answer = Response(status_code=HANGUP)
         try:
-            if reply := await unless(gone, send()):
-                answer = await self._pass(reply, gone)
+            await unless(gone, send())
+            if replies:
+                answer = self._pass(replies[0], gone)
             return answer
         finally:
             if not isinstance(answer, Relay):
                 gone.cancel()
+                for reply in replies:
+                    reply.call.abandoned()
+                    await reply.close()
 
-    async def _pass(self, reply: Reply, gone: asyncio.Task[None]) -> Relay:
-        if failure := problem(self.name, reply.response) or self._too_large(reply):
-            await reply.close()
+    def _pass(self, reply: Reply, gone: asyncio.Task[None]) -> Relay:
+        if failure := problem(self.name, reply.response):
             raise failure
-        passing = headers.incoming(reply.response.headers, self.answer_headers)
+        length = reply.response.headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self.limits.stream_bytes:
+            reply.call.failed()
+            raise UpstreamFailed(f"{self.name} answered more than may be passed on.")
+        passing = headers.incoming(reply.response.headers.raw, self.answer_headers)
         return Relay(self.name, reply, passing, self.limits, gone)
 
     async def _send(
-        self, method: str, path: str, query: str, sent: dict[str, str], content: bytes, deadline: float
+        self, method: str, path: str, query: str, sent: dict[str, str], content: bytes, span: Span
     ) -> Reply:
         url = self.base_url.rstrip("/") + path + (f"?{query}" if query else "")
         every = sent | self.sent | headers.tracing()
         if self.secret and (secret := self.secret.get_secret_value()):
             every |= {self.secret_in: secret} if self.secret_in else {"authorization": f"Bearer {secret}"}
-        return await self.exchange.send(method, url, every, content, deadline)
-
-    def _too_large(self, reply: Reply) -> UpstreamFailed | None:
-        length = reply.response.headers.get("content-length", "0")
-        large = not length.isdecimal() or int(length) > self.limits.stream_bytes
-        return UpstreamFailed(f"{self.name} answered more than may be passed on.") if large else None
-
-
-def _transport_errors() -> tuple[type[Exception], ...]:
-    import httpx2
-
-    return httpx2.TransportError, httpx2.StreamError
+        return await self.exchange.send(method, url, every, content, span)
 
 
 @asynccontextmanager

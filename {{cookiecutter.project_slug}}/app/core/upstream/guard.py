@@ -13,10 +13,11 @@ from typing import Any
 import httpcore2
 
 PORTS = frozenset({80, 443})
-# Addresses that carry another one inside: NAT64, 6to4, Teredo, IPv4-compatible.
-_DISGUISES = [
-    ipaddress.ip_network(network)
-    for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")
+# All that is assigned to the internet of IPv6. What carries an IPv4 address inside lies mostly elsewhere.
+_UNICAST = ipaddress.ip_network("2000::/3")
+# 6to4 and its relays, Teredo; and what is for books only, and newer than Python's own list.
+_NOT_PUBLIC = [
+    ipaddress.ip_network(network) for network in ("2002::/16", "192.88.99.0/24", "2001::/32", "3fff::/20")
 ]
 
 
@@ -33,9 +34,10 @@ def is_public(address: str) -> bool:
     if isinstance(found, ipaddress.IPv6Address):
         if found.ipv4_mapped:
             return is_public(str(found.ipv4_mapped))
-        if found.scope_id or any(found in network for network in _DISGUISES):
+        if found.scope_id or found not in _UNICAST:
             return False
-    return found.is_global and not found.is_multicast
+    listed = any(found in network for network in _NOT_PUBLIC)
+    return found.is_global and not found.is_multicast and not listed
 
 
 class PublicOnly(httpcore2.AsyncNetworkBackend):
@@ -56,6 +58,8 @@ class PublicOnly(httpcore2.AsyncNetworkBackend):
         """Resolve, judge, dial."""
         if port not in self.ports:
             raise Refused("port")
+        if "%" in host:  # the zone of a link-local address; not every resolver takes it
+            raise Refused("zone")
         try:
             async with asyncio.timeout(timeout):
                 loop = asyncio.get_running_loop()

@@ -45,11 +45,12 @@ def outgoing(given: Mapping[str, str], allowed: Iterable[str]) -> dict[str, str]
     return {"accept-encoding": "identity"} | kept
 
 
-def incoming(given: Mapping[str, str], allowed: Iterable[str]) -> dict[str, str]:
-    """Of an upstream's headers those that may come back. Private: it was fetched with our secret."""
-    kept = {name: given[name] for name in allowed if name in given}
-    if "etag" in kept or "last-modified" in kept:
-        kept["cache-control"] = "private, no-cache"
+def incoming(given: Iterable[tuple[bytes, bytes]], allowed: Iterable[str]) -> list[tuple[bytes, bytes]]:
+    """Of an upstream's headers those that may come back, byte by byte. Private: our secret fetched it."""
+    listed = {name.encode() for name in allowed}
+    kept = [(name.lower(), value) for name, value in given if name.lower() in listed]
+    if any(name in (b"etag", b"last-modified") for name, _ in kept):
+        kept.append((b"cache-control", b"private, no-cache"))
     return kept
 
 

@@ -17,7 +17,8 @@ class Limits:
     total: float = 10
     """Everything together, retries included; of a relayed answer, up to its headers."""
     stream: float = 300
-    """A relayed answer from first to last byte; event streams end when the client leaves."""
+    """A relayed answer from first to last byte. What says that it is an event stream knows neither this nor
+    `stream_bytes`: it ends when the client leaves or at `idle`, and holds one of the places until then."""
     idle: float = 60
     """Longest silence in an event stream."""
     concurrency: int = 50

@@ -8,6 +8,8 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING
 
+from app.core.errors import UpstreamFailed, UpstreamLate
+from app.core.upstream.breaker import Call
 from app.core.upstream.limits import Limits
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class Line:
             socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, limits.buffer_bytes)],
         )
 
-    async def send(self, request: "httpx2.Request") -> "Reply":
+    async def send(self, request: "httpx2.Request", call: Call) -> "Reply":
         """The answer up to its headers; it keeps its place until closed. Raises Full and httpx2's errors."""
         try:
             async with asyncio.timeout(self.limits.pool):
@@ -45,7 +47,7 @@ class Line:
         except TimeoutError:
             raise Full from None
         try:
-            return Reply(self, request, await self.transport.handle_async_request(request))
+            return Reply(self, call, request, await self.transport.handle_async_request(request))
         except BaseException:
             self.places.release()
             raise
@@ -54,8 +56,11 @@ class Line:
 class Reply:
     """An answer on its way. Closing it early closes the connection, which tells the upstream."""
 
-    def __init__(self, line: Line, request: "httpx2.Request", response: "httpx2.Response") -> None:
-        self.line, self.request, self.response = line, request, response
+    def __init__(
+        self, line: Line, call: Call, request: "httpx2.Request", response: "httpx2.Response"
+    ) -> None:
+        self.line: Line | None = line
+        self.call, self.request, self.response = call, request, response
         response.request = request
 
     def patience(self, seconds: float) -> None:
@@ -65,7 +70,11 @@ class Reply:
     async def __aenter__(self) -> "httpx2.Response":
         return self.response
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, *rest: object) -> None:
+        if error is None:
+            self.call.succeeded()
+        elif isinstance(error, UpstreamFailed | UpstreamLate):
+            self.call.failed()
         await self.close()
 
     async def close(self) -> None:

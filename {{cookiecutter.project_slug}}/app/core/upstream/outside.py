@@ -1,4 +1,7 @@
-"""Fetch what a user's URL points to: a webhook's target, an avatar, a provider's metadata."""
+"""GET what a user's URL points to: an avatar, a provider's metadata. The project has no such URL yet.
+
+For another method, as of a webhook, dial through the same guard: `AsyncConnectionPool(network_backend=...)`.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 SCHEMES = frozenset({"https", "http"})
+MOST_REDIRECTS = 3
 REFUSAL = "This address cannot be used: it must be a public http or https URL."
 
 
@@ -37,7 +41,7 @@ async def fetch(
     redirects: int = 0,
     guard: "PublicOnly | None" = None,
 ) -> Fetched:
-    """GET the URL without any credentials; each redirect, if allowed, is checked like the first address.
+    """GET the URL without any credentials; redirects, if allowed, are three at most, checked like the first.
 
     Unprocessable for an address that we do not dial, always in the same words; 502 and 504 for what fails.
     """
@@ -51,7 +55,7 @@ async def fetch(
             asyncio.timeout(total),
             httpcore2.AsyncConnectionPool(network_backend=guard or PublicOnly()) as pool,
         ):
-            fetched = await _get(pool, url, most)
+            fetched, redirects = await _get(pool, url, most), min(redirects, MOST_REDIRECTS)
             while 300 <= fetched.status < 400 and redirects > 0:
                 redirects, url = redirects - 1, urljoin(url, fetched.headers.get("location", ""))
                 fetched = await _get(pool, url, most)

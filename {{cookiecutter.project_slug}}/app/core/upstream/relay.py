@@ -1,7 +1,7 @@
 """An upstream's answer, passed on as it comes: in constant memory, and only while somebody listens."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -9,6 +9,7 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.core.upstream.exchange import broken
 from app.core.upstream.limits import Limits
 from app.core.upstream.line import Reply
 
@@ -43,15 +44,18 @@ class Relay(Response):
     """Sends the headers that may cross and the bytes as they are, encoded or not."""
 
     def __init__(
-        self, name: str, reply: Reply, headers: Mapping[str, str], limits: Limits, gone: asyncio.Task[None]
+        self,
+        name: str,
+        reply: Reply,
+        headers: list[tuple[bytes, bytes]],
+        limits: Limits,
+        gone: asyncio.Task[None],
     ) -> None:
         self.name, self.reply, self.limits, self.gone = name, reply, limits, gone
         self.status_code = reply.response.status_code
         self.background, self.body = None, b""
-        self.raw_headers = [
-            (key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()
-        ]
-        self.events = headers.get("content-type", "").startswith("text/event-stream")
+        self.raw_headers = headers
+        self.events = dict(headers).get(b"content-type", b"").startswith(b"text/event-stream")
         if self.events:
             reply.patience(limits.idle)
 
@@ -61,6 +65,7 @@ class Relay(Response):
             await unless(self.gone, self._pump(send))
         finally:
             self.gone.cancel()
+            self.reply.call.abandoned()
             await self.reply.close()
 
     async def _pump(self, send: Send) -> None:
@@ -69,8 +74,11 @@ class Relay(Response):
             async with asyncio.timeout(None if self.events else self.limits.stream):
                 await self._chunks(send)
         except Exception as error:
+            if isinstance(error, (CutOff, *broken())):  # else it may be our client who is slow, or gone
+                self.reply.call.failed()
             log.warning("upstream cut off", upstream=self.name, error=type(error).__name__)
             raise CutOff from error
+        self.reply.call.succeeded()
         await send({"type": "http.response.body", "body": b""})
 
     async def _chunks(self, send: Send) -> None:
