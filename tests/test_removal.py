@@ -204,7 +204,7 @@ def test_all_that_stands_behind_a_removal(project: Path, tmp_path: Path, name: s
         remove(project, each)
     migrate(project, tmp_path)
     run(project, "make", "check")
-    tests = [".", "--ignore=tests/filerouter"] if name in PARTS else ["tests/api", *quick(project)]
+    tests = ["--all", "--ignore=tests/filerouter"] if name in PARTS else ["tests/api", *quick(project)]
     run(project, "uv", "run", "pytest", "-q", *tests)
 
 
