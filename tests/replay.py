@@ -1,15 +1,17 @@
 """Do what a chapter of the tutorial says, and compare what it shows.
 
     ```python title="app/api/ping.py"                   is saved under that name
-    ```python title="app/settings.py, above log_level"  goes in front of the line that begins so
+    ```python title="app/settings.py, above log_level"  goes in front of the line that begins so (a quote apart)
     ```console                                          each line behind `$ ` is run, and prints what follows it
     ```console title="Leave it running"                 the same, but the next step comes when all that is shown is
-                                                        printed; the program ends with the chapter, `dev` with the last
-    <!-- stop -->                                       everything that was left running is stopped
+                                                        printed, or at once if it still runs
+    <!-- stop -->                                       what was left running is stopped, but for `dev`
+    <!-- stop all -->                                   and `dev`, too
 
 In a command, `token=…` stands for the last token that `dev` has printed.
 In what is shown, `…` stands for any part of a line, and a line of `…` alone for any lines. A command that shows
-nothing must succeed. Ports are replaced by free ones, so that several replays can run on one machine.
+nothing, or nothing but that, must succeed. Ports are replaced by free ones, so that several replays can run on one
+machine.
 """
 
 import os
@@ -22,9 +24,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-BLOCK = re.compile(r"^```(\w+)(?: +title=\"([^\"]+)\")?[^\n]*\n(.*?)^```$|^<!-- (stop) -->$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^```(\w+)(?: +title=\"([^\"]+)\")?[^\n]*\n(.*?)^```$|^<!-- (stop(?: all)?) -->$", re.MULTILINE | re.DOTALL
+)
 DEV = "uv run dev"
-PORTS = ("8000", "9000", "9001")
+PORTS = ("8000", "9000", "9001", "9002")
 SECONDS = 120
 
 
@@ -51,7 +55,7 @@ class Step:
 def steps(chapter: str) -> list[Step]:
     """The blocks that do something; others are only read."""
     found = [Step(language or stop, title, text) for language, title, text, stop in BLOCK.findall(chapter)]
-    return [step for step in found if step.title or step.language in ("console", "stop")]
+    return [step for step in found if step.title or step.language.startswith(("console", "stop"))]
 
 
 def shown(text: str) -> re.Pattern[str]:
@@ -123,21 +127,18 @@ class Replay:
     """How much `dev` had printed when a file was saved that makes it restart."""
 
     def chapter(self, text: str) -> None:
-        """Do all of its steps, then stop what it left running; a reader would leave `dev` alone."""
+        """Do all of its steps. What it leaves running is there in the next one, as it is for a reader."""
         text = re.sub(r"\b(" + "|".join(PORTS) + r")\b", lambda match: self.ports[match[0]], text)
-        try:
-            for step in steps(text):
-                if step.language == "stop":
-                    self.stop()
-                elif step.language != "console":
-                    self.save(step)
-                elif step.title:
-                    self.leave(step)
-                else:
-                    for command, expected in step.commands():
-                        self.run(command, expected)
-        finally:
-            self.stop(but=DEV)
+        for step in steps(text):
+            if step.language.startswith("stop"):
+                self.stop(but="" if step.language == "stop all" else DEV)
+            elif step.language != "console":
+                self.save(step)
+            elif step.title:
+                self.leave(step)
+            else:
+                for command, expected in step.commands():
+                    self.run(command, expected)
 
     def stop(self, but: str = "") -> None:
         """Stop what was left running, the latest first."""
@@ -150,7 +151,7 @@ class Replay:
         path, text = self.folder / name, step.text
         if place:
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            (at,) = [number for number, line in enumerate(lines) if line.lstrip().startswith(place)]
+            (at,) = [number for number, line in enumerate(lines) if line.lstrip(' "').startswith(place)]
             text = "".join([*lines[:at], text, *lines[at:]])
         reloads = name.startswith("app/") and not name.startswith("app/api/")
         if DEV in self.running and self.changed is None and reloads:
@@ -190,7 +191,7 @@ class Replay:
         self.folder = Path(where.read_text().strip())
         if expected.strip() and not shown(expected).fullmatch(output):
             raise Differs(f"$ {command}--- is to print:\n{expected}--- prints:\n{output}")
-        if not expected.strip() and done.returncode:
+        if not expected.replace("…", "").strip() and done.returncode:
             raise Differs(f"$ {command}--- ends with {done.returncode}:\n{output}")
 
     def leave(self, step: Step) -> None:

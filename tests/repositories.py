@@ -1,11 +1,12 @@
 """Small repositories for tests: a template that changes, a team that works."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-from tools.bake import copy_template
+from tools.bake import ROOT, copy_template
 
 PEOPLE = {
     f"GIT_{role}_{field}": value
@@ -31,6 +32,9 @@ class Repository:
 
     def git(self, *arguments: str, fails: bool = False) -> str:
         return self.run("git", *arguments, fails=fails)
+
+    def bash(self, script: str, fails: bool = False) -> str:
+        return self.run("bash", "-eo", "pipefail", "-c", script, fails=fails)
 
     def python(self, *arguments: str) -> str:
         return self.run(sys.executable, *arguments)
@@ -59,3 +63,17 @@ def template_repository(folder: Path) -> Repository:
     repository.git("init", "--quiet", "--initial-branch", "main")
     repository.commit("The template of the past")
     return repository
+
+
+def redirect(url: str, folder: Path) -> dict[str, str]:
+    """Settings by which git finds a repository of this machine behind that URL."""
+    return {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{folder}.insteadOf", "GIT_CONFIG_VALUE_0": url}
+
+
+def page_says(page: str, heading: str) -> list[str]:
+    """The terminals that a page shows below a heading, each as a script."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    below = re.split(rf"^#+ {re.escape(heading)}\n", text, flags=re.MULTILINE)[1]
+    section = re.split(r"^#+ ", below, flags=re.MULTILINE)[0]
+    blocks = re.findall(r"^```console\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return [re.sub(r"^\$ ", "", block, flags=re.MULTILINE) for block in blocks]

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.repositories import Repository, template_repository
+from tests.repositories import Repository, page_says, redirect, template_repository
 from tools.bake import PROJECT
 
+CLONE, PULL = page_says("docs/how-to/use-as-a-team-starting-point.md", "Clone")
 PING = "async def get() -> str:\n    return 'pong'\n"
 
 
@@ -25,9 +27,15 @@ def render(origin: Repository) -> str:
 
 
 def clone(origin: Repository) -> Repository:
-    where = origin.folder.parent / "team"
-    origin.git("clone", "--quiet", "--branch", "example", "--single-branch", str(origin.folder), str(where))
-    return Repository(where)
+    """Do what the page says, in a folder of the team, with a host of the team's own."""
+    here = Repository(origin.folder.parent)
+    here.git("init", "--quiet", "--bare", "hosted")
+    here.environment |= {"TEMPLATE": str(origin.folder)}
+    here.environment |= redirect("git@example.com:you/acme.git", here.path("hosted"))
+    here.bash(CLONE)
+    team = Repository(here.path("acme"))
+    assert team.git("rev-parse", "HEAD") == Repository(here.path("hosted")).git("rev-parse", "main")
+    return team
 
 
 def test_one_commit_for_each_change_on_top_of_the_last(origin: Repository, whole: Path):
@@ -65,13 +73,32 @@ def test_a_team_pulls_what_is_new_and_loses_what_is_gone(origin: Repository):
     origin.commit("A new version")
     render(origin)
 
-    team.git("pull", "--quiet", "--no-rebase", "--no-edit")
+    assert page_says("docs/how-to/upgrade.md", "A project that was cloned") == [PULL]
+    team.bash(PULL)
     assert team.path("app/api/ping.py").read_text() == PING
     assert "## How we run it" in team.path("README.md").read_text()
     assert team.path("AGENTS.md").read_text().startswith("# For machines")
     assert team.path("app/api/new/[id].py").is_file()
     assert not team.path("app/api/hello.py").exists()
     assert team.git("status", "--short") == ""
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("token", ["", "secret"])
+def test_the_workflow_pushes_with_a_token_of_its_own(origin: Repository, tmp_path: Path, token: str):
+    """The one of Actions may not push what changes workflows, and the branch has some."""
+    render(origin)
+    hosted = Repository(tmp_path / "hosted")
+    origin.git("init", "--quiet", "--bare", str(hosted.folder))
+    workflow = yaml.safe_load(origin.path(".github/workflows/example.yml").read_text(encoding="utf-8"))
+    (job,) = workflow["jobs"].values()
+    push = job["steps"][-1]
+    assert push["env"] == {"TOKEN": "${{ secrets.EXAMPLE_TOKEN }}"}
+    origin.environment |= {"TOKEN": token, "GITHUB_REPOSITORY": "org/saas-starter"}
+    origin.environment |= redirect("https://x-access-token:secret@github.com/org/saas-starter", hosted.folder)
+    said = origin.run("bash", "-eo", "pipefail", "-c", push["run"])
+    assert ("CONTRIBUTING.md" in said) == (not token), said
+    assert hosted.git("for-each-ref", "--format=%(refname:short)") == ("example" if token else "")
 
 
 def test_what_both_changed_is_a_conflict_with_both_sides(origin: Repository):
@@ -83,7 +110,7 @@ def test_what_both_changed_is_a_conflict_with_both_sides(origin: Repository):
     origin.commit("Their heading")
     render(origin)
 
-    team.git("pull", "--quiet", "--no-rebase", "--no-edit", fails=True)
+    team.bash(PULL, fails=True)
     assert team.git("diff", "--name-only", "--diff-filter=U") == "AGENTS.md"
     shown = team.path("AGENTS.md").read_text()
     assert "# For our agents" in shown

@@ -79,6 +79,15 @@ def test_its_first_sync_writes_a_lock_that_git_would_commit(project: Path):
     assert not [name for name in seen if name.startswith((".venv/", ".dev/"))]
 
 
+def test_what_runs_before_each_commit_passes(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As pre-commit does it, which hands over file names: those in brackets, too."""
+    monkeypatch.setenv("PRE_COMMIT_HOME", str(tmp_path))
+    run(project, "git", "init", "--quiet")
+    run(project, "git", "add", "--all")
+    said = run(project, "pre-commit", "run", "--all-files", "--color=never")
+    assert said.count("Passed") == 4, said
+
+
 @pytest.mark.posix
 def test_make_help_names_every_target(project: Path):
     named = {line.split()[1] for line in run(project, "make").splitlines() if line.startswith("make ")}

@@ -19,11 +19,10 @@ PINNED = re.compile(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
 
 
 RIGHTS = {
-    ("codeql", "scan"): {"contents": "read", "security-events": "write"},
+    ("codeql", "scan"): {"actions": "read", "contents": "read", "security-events": "write"},
     ("date", "move"): {"contents": "write", "pull-requests": "write"},
     ("dependencies", "update"): {"contents": "write", "pull-requests": "write"},
     ("docs", "publish"): {"pages": "write", "id-token": "write"},
-    ("example", "render"): {"contents": "write"},
     ("release", "publish"): {"contents": "write"},
 }
 """Jobs that do more than read the repository."""
@@ -39,6 +38,22 @@ def test_workflows_pin_actions_and_ask_for_the_least(path: Path):
     for name, job in workflow["jobs"].items():
         assert job["permissions"] == RIGHTS.get((path.stem, name), {"contents": "read"}), name
         assert job["timeout-minutes"], name
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_what_workflows_run_is_sound_bash(path: Path, tmp_path: Path):
+    """ShellCheck reads it. Without `shell: bash`, Windows and pipes would hide a command that fails."""
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    scripts = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    assert not scripts or workflow["defaults"] == {"run": {"shell": "bash"}}
+    files = [tmp_path / f"{number}.sh" for number in range(len(scripts))]
+    for file, script in zip(files, scripts, strict=True):
+        assert "${{" not in script, "it belongs into `env`, where nobody can inject a command"
+        file.write_text(f"#!/bin/bash\nset -eo pipefail\n{script}\n")
+    if files:
+        done = subprocess.run(["shellcheck", *files], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
 
 
 def test_an_action_has_one_pin_everywhere():

@@ -1,8 +1,8 @@
 """docs/how-to/remove-a-feature.md, executed: each section alone, then all of them in turn.
 
-`console` blocks are run by bash; "First:" names the sections that go before. Alone, a feature of the example has to
-leave no import of what is gone; a part that the page's beginning lists has to leave types, contract and tests in order,
-too. All removals together have to pass the project's own check and its tests.
+`console` blocks are run by bash; "First:" names the sections that go before. On every change, each section alone has to
+leave the checks that need no engine green, and all removals together the project's own check and its tests. All that
+stands behind a removal takes minutes for each: WEEKLY=1 does it, as CI does on Mondays.
 """
 
 import ast
@@ -20,9 +20,9 @@ from typing import NamedTuple
 import pytest
 
 from tests.repositories import Repository
+from tests.servers import servers
 from tests.test_generated import run
-from tests.test_ship import ENGINES
-from tools.bake import PROJECT, ROOT
+from tools.bake import ROOT
 
 pytestmark = [pytest.mark.posix, pytest.mark.slow]
 
@@ -177,12 +177,9 @@ def test_what_a_section_names_is_there(whole: Path, name: str):
     assert not [(command, found) for command in commands if (found := stale(whole, command))]
 
 
-@pytest.mark.parametrize("name", [name for name in PARTS if name != "accounts"])
-def test_a_part_goes_alone(project: Path, name: str):
-    """Types are looked at where something changed, and tables stay: the last test does both for all of it.
-
-    Accounts go with jobs.
-    """
+@pytest.mark.parametrize("name", [name for name in FEATURES if name != "accounts"])
+def test_a_section_goes_alone(project: Path, name: str):
+    """Types are looked at where something changed, and tables stay. Accounts go with jobs."""
     for each in in_order([name]):
         remove(project, each)
     mend, describe, *_ = sections()[BEHIND].steps[0]
@@ -190,41 +187,46 @@ def test_a_part_goes_alone(project: Path, name: str):
     assert not dangling(project)
     changed = Repository(project).git("diff", "--name-only", "--diff-filter=M", "--", "*.py").splitlines()
     checks = [
-        ("pyright", *changed),
+        *([("pyright", *changed)] if changed else []),
         ("lint-imports",),
+        ("routes", "--check"),
         ("pytest", "-q", *(f"tests/test_{part}.py" for part in REMAINING)),
     ]
     with ThreadPoolExecutor() as pool:
         deque(pool.map(lambda check: run(project, "uv", "run", "--quiet", "--no-sync", *check), checks))
 
 
-@pytest.mark.parametrize("name", [name for name in FEATURES if name not in PARTS])
-def test_a_feature_goes_alone(project: Path, name: str):
+@pytest.mark.skipif(not os.environ.get("WEEKLY"), reason="minutes for each section; WEEKLY=1 runs it")
+@pytest.mark.parametrize("name", FEATURES)
+def test_all_that_stands_behind_a_removal(project: Path, tmp_path: Path, name: str):
+    """Of a part, too, all tests are run but those of the file router, which imports nothing of the application."""
     for each in in_order([name]):
         remove(project, each)
-    assert not dangling(project)
-    shell(project, ["uv run --no-sync ruff check --quiet --fix"])
+    migrate(project, tmp_path)
+    run(project, "make", "check")
+    tests = ["--all", "--ignore=tests/filerouter"] if name in PARTS else ["tests/api", *quick(project)]
+    run(project, "uv", "run", "pytest", "-q", *tests)
 
 
 def test_all_features_go_in_turn(project: Path, tmp_path: Path):
     for name in in_order(FEATURES):
         remove(project, name)
-    engines = subprocess.Popen(
-        ["uv", "run", "--quiet", "python", "-c", ENGINES, tmp_path / "engines"],
-        cwd=PROJECT,
-        env={key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with engines:
-        assert engines.stdout
-        database, cache = engines.stdout.readline().split()
-        urls = {"DATABASE_URL": database, "REDIS_URL": f"{cache}/0", "ENVIRONMENT": "development"}
-        behind(project, **urls)
-        shell(project, ["uv run alembic check"], **urls)
+    migrate(project, tmp_path)
     migration = max((project / "migrations/versions").glob("*.py")).read_text(encoding="utf-8")
     assert migration.count("op.drop_table(") >= 14
     run(project, "make", "check")
-    run(project, "uv", "run", "pytest", "-q", "tests/api", *map(str, project.glob("tests/test_*.py")))
+    run(project, "uv", "run", "pytest", "-q", "tests/api", *quick(project))
     run(project, "uv", "run", "pytest", "-q", "--collect-only", "--ignore=tests/filerouter")
+
+
+def migrate(project: Path, folder: Path) -> None:
+    """What follows every removal, up to its migration, which has to leave nothing for another."""
+    with servers(folder / "engines") as (database, cache):
+        urls = {"DATABASE_URL": database, "REDIS_URL": f"{cache}/0", "ENVIRONMENT": "development"}
+        behind(project, **urls)
+        shell(project, ["uv run alembic check"], **urls)
+
+
+def quick(project: Path) -> list[str]:
+    """The tests that look at a project as a whole."""
+    return sorted(map(str, project.glob("tests/test_*.py")))

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.servers import servers
 from tests.test_generated import run
-from tools.bake import PROJECT
 
 pytestmark = [pytest.mark.posix, pytest.mark.slow]
 
@@ -38,15 +38,6 @@ SETTINGS = {
     "ENCRYPTION_KEYS": f"{'A' * 42}E=",
     "LOG_LEVEL": "warning",
 }
-ENGINES = """
-import sys
-from pathlib import Path
-from devstack.engines import postgres, valkey
-folder = Path(sys.argv[1])
-with postgres(folder / "postgres") as database, valkey(folder / "valkey") as cache:
-    print(database, cache, flush=True)
-    sys.stdin.read()
-"""
 ROUND_TRIP = """
 import asyncio
 from app.core.db import create_engine, create_sessions
@@ -289,17 +280,7 @@ class Fleet:
 def fleet(image: Image, composed: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("fleet")
     with ExitStack() as stack:
-        engines = subprocess.Popen(
-            ["uv", "run", "--quiet", "python", "-c", ENGINES, folder / "engines"],
-            cwd=PROJECT,
-            env={key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        stack.enter_context(engines)  # closes its input, which ends it, and waits
-        assert engines.stdout
-        database, cache = engines.stdout.readline().split()
+        database, cache = stack.enter_context(servers(folder / "engines"))
         fleet = Fleet(image, composed, folder, database, cache)
         stack.callback(fleet.close)
         yield fleet

@@ -50,6 +50,18 @@ def test_no_template_syntax_ships(variant: str, request: pytest.FixtureRequest):
 
 
 @pytest.mark.parametrize("variant", ["whole", "minimal"])
+def test_migrations_have_one_head(variant: str, request: pytest.FixtureRequest):
+    """In both: no migration builds upon one that its project lacks. CONTRIBUTING.md says how."""
+    folder = request.getfixturevalue(variant) / "migrations/versions"
+    text = "\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    revisions = re.findall(r"^revision = \"(\w+)\"", text, re.MULTILINE)
+    bases = re.findall(r"\"(\w+)\"", "".join(re.findall(r"^down_revision = .*", text, re.MULTILINE)))
+    assert len(revisions) == len(set(revisions))
+    assert not set(bases) - set(revisions)
+    assert len(set(revisions) - set(bases)) == 1
+
+
+@pytest.mark.parametrize("variant", ["whole", "minimal"])
 def test_golden_tree(variant: str, request: pytest.FixtureRequest, update_golden: bool):
     golden = ROOT / "tests" / "trees" / f"{variant}.txt"
     tree = "".join(f"{name}\n" for name in sorted(files(request.getfixturevalue(variant))))

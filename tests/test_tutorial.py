@@ -1,6 +1,7 @@
 """The tutorial, from an empty folder to its end: what it says is done, what it shows is compared."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ CHAPTERS = sorted((ROOT / "docs/tutorial").glob("[0-9]*.md"))
 pytestmark = pytest.mark.posix
 
 
+SECONDS = 900
+"""What the whole replay may take, this machine's downloads included."""
+
+
 @pytest.fixture(scope="module")
 def reader(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
     """Somebody with uv, curl and an empty folder. Nothing is written into our own home."""
@@ -23,8 +28,10 @@ def reader(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     environment |= {"TEMPLATE": str(template), "COOKIECUTTER_CONFIG": str(config), "NO_COLOR": "1", "TERM": "dumb"}
     replay = Replay(folder, environment | {"COLUMNS": "160", "NO_PROXY": "127.0.0.1,localhost"}, logs)
+    started = time.monotonic()
     yield replay
     replay.stop()
+    assert time.monotonic() - started < SECONDS
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,15 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.repositories import Repository, template_repository
+from tests.repositories import Repository, page_says, template_repository
+from tests.servers import servers
 from tools.bake import PROJECT
 
 pytestmark = pytest.mark.slow
@@ -26,7 +30,7 @@ def origin(tmp_path: Path) -> Repository:
 
 def linked(origin: Repository, example: str) -> Repository:
     """A project of a team that has begun with this template, and has a secret on its machines."""
-    output = origin.folder.parent / "output"
+    output = origin.folder.parent / f"example-{example}"
     output.mkdir()
     answers = json.dumps({"project_name": "Night Owl", "example": example})
     cruft(Repository(output), "create", str(origin.folder), "--no-input", "--extra-context", answers)
@@ -134,3 +138,52 @@ def test_no_example_stays_no_example(origin: Repository):
     assert "Say that it answers" in contract
     assert "/api/products" not in contract
     assert not team.path("openapi.minimal.json").exists()
+
+
+DEVICE = """
+from sqlalchemy import BigInteger, Identity
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.db import Base
+
+
+class Device(Base):
+    __tablename__ = "devices"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+"""
+
+
+@contextmanager
+def migrated(project: Repository) -> Iterator[None]:
+    """A database of its own, at the project's head."""
+    project.run("uv", "sync", "--quiet")
+    with TemporaryDirectory() as folder, servers(Path(folder)) as (database, cache):
+        project.environment.pop("VIRTUAL_ENV", None)
+        project.environment |= {"DATABASE_URL": database, "REDIS_URL": cache, "ENVIRONMENT": "development"}
+        project.run("uv", "run", "alembic", "upgrade", "head")
+        yield
+
+
+@pytest.mark.posix
+def test_a_migration_reaches_projects_with_and_without_the_example(origin: Repository):
+    """The template makes it as CONTRIBUTING.md says; a team joins it to its own as docs/how-to/upgrade.md does."""
+    teams = [linked(origin, "yes"), linked(origin, "no")]
+    (write,) = page_says("CONTRIBUTING.md", "A migration")
+    _, _, join = page_says("docs/how-to/upgrade.md", "A project that was generated")
+    template = Repository(origin.path(PROJECT.name))
+    with migrated(template):
+        template.add("app/models/devices.py", DEVICE)
+        template.bash(write)
+    origin.commit("Devices")
+    for team in teams:
+        with migrated(team):
+            team.run("uv", "run", "alembic", "revision", "-m", "ours")
+            team.run("uv", "run", "alembic", "upgrade", "head")
+            team.commit("Ours")
+            update(team)
+            assert not rejected(team)
+            assert "Multiple head revisions" in team.run("uv", "run", "alembic", "upgrade", "head", fails=True)
+            team.bash(join)
+            team.run("uv", "run", "alembic", "check")
+            team.run("uv", "run", "ruff", "check", "migrations")

@@ -105,12 +105,15 @@ def test_everything_answers(dev: Dev):
 
 
 def test_a_new_file_is_an_endpoint_at_the_next_request(dev: Dev):
+    """And within two seconds of being saved."""
     route = dev.folder / "app/api/status/[code].py"
     assert dev.http.get("/api/status/7").status_code == 404
     route.parent.mkdir()
     text = "from filerouter import RouteConfig\n\nconfig = RouteConfig(public=True)\n\n\n"
+    saved = time.monotonic()
     route.write_text(text + "async def get(code: int) -> int:\n    return code\n")
     assert dev.http.get("/api/status/7").json() == 7
+    assert time.monotonic() - saved < 2
     route.write_text(text + "async def get(code: int) -> int:\n    return code + 1  # edited\n")
     assert dev.http.get("/api/status/7").json() == 8
     route.write_text("async def gett(code: int) -> int:\n    return code\n")

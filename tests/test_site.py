@@ -1,0 +1,90 @@
+"""The built site: strict, self-contained, and in a real browser searchable, dark and light, readable on a tab."""
+
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.test_browser import CHROMIUM
+from tools.bake import ROOT
+
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine; set CHROMIUM to its path")
+
+
+@pytest.fixture(scope="module")
+def site(template: Path) -> Path:
+    """No broken link, anchor or snippet."""
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    done = subprocess.run(command, cwd=template, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return template / "site"
+
+
+def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(site: Path):
+    pages = [page.read_text(encoding="utf-8") for page in site.rglob("*.html")]
+    assert len(pages) > len([*(ROOT / "docs").rglob("*.md")])
+    loads = (
+        r"<(?:script|img|iframe|source)[^>]+src=\"?(https?:[^\" >]+)|<link[^>]+rel=\"?stylesheet[^>]+(https?:[^\" >]+)"
+    )
+    assert not [found for page in pages for found in re.findall(loads, page)]
+
+
+@pytest.fixture(scope="module")
+def url(site: Path) -> Iterator[str]:
+    quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(site))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def tab(url: str) -> Iterator[Page]:
+    """A tab that may ask nobody but the site."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"])
+        page = browser.new_page(color_scheme="light")
+        elsewhere: list[str] = []
+        page.on("request", lambda request: elsewhere.append(request.url))
+        page.goto(url)
+        yield page
+        browser.close()
+    assert not [address for address in elsewhere if not address.startswith((url, "data:", "blob:"))]
+
+
+@needs_chromium
+def test_search_finds_the_page(tab: Page, url: str):
+    tab.goto(url)
+    tab.locator(".md-search__button").click()
+    tab.keyboard.type("idempotency")
+    tab.locator("[role=option][href*='/how-to/run-heavy-work/']").first.click()
+    expect(tab.locator("h1")).to_contain_text("Run heavy work")
+
+
+@needs_chromium
+def test_dark_and_light(tab: Page, url: str):
+    tab.goto(url)
+    body = tab.locator("body")
+    expect(body).to_have_attribute("data-md-color-scheme", "default")
+    light = body.evaluate("body => getComputedStyle(body).backgroundColor")
+    tab.locator("label[title=Dark]").click()
+    expect(body).to_have_attribute("data-md-color-scheme", "slate")
+    assert body.evaluate("body => getComputedStyle(body).backgroundColor") != light
+
+
+@needs_chromium
+def test_nothing_is_wider_than_a_phone(tab: Page, url: str, site: Path):
+    tab.set_viewport_size({"width": 360, "height": 740})
+    wide = {}
+    for page in sorted(site.rglob("*.html")):
+        tab.goto(url + page.relative_to(site).as_posix(), wait_until="domcontentloaded")
+        if (width := tab.evaluate("document.documentElement.scrollWidth")) > 360:
+            wide[page.relative_to(site).as_posix()] = width
+    assert not wide
