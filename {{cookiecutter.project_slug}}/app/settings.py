@@ -5,6 +5,7 @@ writes for other terminals. All problems are shown at once, in words, before any
 """
 
 import difflib
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -94,7 +95,7 @@ class Settings(BaseSettings):
     @property
     def broker_url(self) -> str:
         """The broker, in the words of Celery, which does not know Valkey's."""
-        return (self.celery_broker_url or self.redis_url).replace("valkey", "redis", 1)
+        return re.sub("^valkey", "redis", self.celery_broker_url or self.redis_url)
 
     @property
     def origin(self) -> str:

@@ -4,6 +4,7 @@ Without the server each process counts for itself: the limits hold per process, 
 """
 
 import hashlib
+import re
 import time
 from collections.abc import Iterable
 from functools import cached_property
@@ -31,7 +32,7 @@ class Throttle:
     """Moving windows of the library `limits`. Nothing is imported or connected before the first count."""
 
     def __init__(self, redis_url: str) -> None:
-        self.url = redis_url.replace("valkey", "redis", 1)
+        self.url = re.sub("^valkey", "redis", redis_url)
         self.away_until, self.pause = 0.0, AWAY_SECONDS
 
     async def hit(self, limits: Iterable[tuple[Limit, str]], event: str) -> None:

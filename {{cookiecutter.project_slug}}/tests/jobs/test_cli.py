@@ -44,6 +44,24 @@ async def test_list_cancel_retry_watch_show_purge(idle: Plant):
     assert "No jobs." in jobs(idle)
 
 
+async def test_what_jobs_say_is_shown_as_it_is(idle: Plant):
+    """Also nothing at all, and what a terminal would take for markup."""
+    job, other = await idle.ask(Work()), await idle.ask(Work())
+    silent = '{"type": "TimeoutError", "message": ""}'
+    async with idle.sessions.begin() as db:
+        await db.execute(
+            text("UPDATE jobs SET state = 'dead', error = :error WHERE id = :id"),
+            {"error": silent, "id": job},
+        )
+        await db.execute(text("UPDATE jobs SET note = '[/x] sleeves' WHERE id = :id"), {"id": other})
+    listed = jobs(idle)
+    assert "TimeoutError" in listed
+    assert "[/x] sleeves" in listed
+    assert "[/x] sleeves" in jobs(idle, "show", other)
+    jobs(idle, "cancel", other)
+    assert "[/x] sleeves" in jobs(idle, "watch", other)
+
+
 async def test_moving_nothing_in_particular_is_refused(idle: Plant):
     assert "cancel what? Name ids" in jobs(idle, "cancel", code=2)
     assert "0 cancelled" in jobs(idle, "cancel", uuid4())

@@ -6,6 +6,7 @@ slow has it asked at once, and the switch turned when it is slow again: a machin
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -36,7 +37,7 @@ class Link:
     """One server, one event loop. `on_return` runs before the switch turns back."""
 
     def __init__(self, url: str, on_return: Return) -> None:
-        self.url, self.on_return = url.replace("valkey", "redis", 1), on_return
+        self.url, self.on_return = re.sub("^valkey", "redis", url), on_return
         self.away, self._told = not url, False
         self._client: Redis | None = None
         self._slots = asyncio.Semaphore(CONNECTIONS)

@@ -15,9 +15,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db import Sessions, create_engine, create_sessions
@@ -67,7 +68,9 @@ async def _list(sessions: Sessions, given: argparse.Namespace) -> None:
     async with sessions() as db:
         for row in await _chosen(db, given, limit=given.limit):
             state = f"[{COLOURS.get(row.state, 'default')}]{row.state}[/]"
-            note = row.error["message"].splitlines()[0] if row.error else row.note
+            note = escape(
+                (row.error["message"].splitlines() or [row.error["type"]])[0] if row.error else row.note
+            )
             tries = f"{row.attempts}/{row.max_attempts}"
             created = row.created_at.astimezone().strftime("%d %b %H:%M:%S")
             table.add_row(str(row.id), row.kind, state, f"{row.progress} %", tries, created, note)
@@ -77,7 +80,7 @@ async def _list(sessions: Sessions, given: argparse.Namespace) -> None:
 async def _show(sessions: Sessions, given: argparse.Namespace) -> None:
     async with sessions() as db:
         for row in await _chosen(db, given, limit=given.limit):
-            console.print(f"[bold]{row.kind}[/] {row.id}: {row.state}, {row.progress} % {row.note}")
+            console.print(f"[bold]{row.kind}[/] {row.id}: {row.state}, {row.progress} % {escape(row.note)}")
             attempts = select(AttemptRow).where(AttemptRow.job_id == row.id).order_by(AttemptRow.started_at)
             for attempt in await db.scalars(attempts):
                 outcome = attempt.outcome or "running"
@@ -88,6 +91,14 @@ async def _show(sessions: Sessions, given: argparse.Namespace) -> None:
                 )
 
 
+async def _watched(db: AsyncSession, given: argparse.Namespace, known: list[UUID]) -> Sequence[JobRow]:
+    """The named jobs; without names those that had not ended at the first look, and newer ones."""
+    if given.ids or given.state or given.kind:
+        return await _chosen(db, given, limit=50)
+    which = or_(JobRow.state.not_in(FINISHED), JobRow.id.in_(known))
+    return (await db.scalars(select(JobRow).where(which).order_by(JobRow.id.desc()).limit(50))).all()
+
+
 async def _watch(sessions: Sessions, given: argparse.Namespace) -> None:
     columns = (
         TextColumn("{task.description}"),
@@ -95,16 +106,16 @@ async def _watch(sessions: Sessions, given: argparse.Namespace) -> None:
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
     )
-    bars: dict[UUID, object] = {}
+    bars: dict[UUID, TaskID] = {}
     with Progress(*columns, console=console) as progress:
         while True:
             async with sessions() as db:
-                rows = await _chosen(db, given, limit=None if given.ids else 50)
-            rows = [row for row in rows if row.id in bars or given.ids or row.state not in FINISHED]
+                rows = await _watched(db, given, list(bars))
             for row in rows:
-                task = bars.setdefault(row.id, progress.add_task("", note="", visible=False))
+                if row.id not in bars:
+                    bars[row.id] = progress.add_task("", note="")
                 text = f"{row.kind} [{COLOURS.get(row.state, 'default')}]{row.state}[/]"
-                progress.update(task, description=text, completed=row.progress, note=row.note, visible=True)  # type: ignore[arg-type]
+                progress.update(bars[row.id], description=text, completed=row.progress, note=escape(row.note))
             if all(row.state in FINISHED for row in rows):
                 return
             await asyncio.sleep(0.3)

@@ -1,6 +1,7 @@
 """Which jobs are due, which fell silent, which messages got lost: one statement for each question."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -50,7 +51,7 @@ RETURNING id
 _EXPIRE = text("""
 WITH lost AS (
     SELECT id, lease_token AS token, jsonb_build_object('type', 'WorkerLost', 'public', true, 'message',
-        format('Worker %s fell silent during attempt %s of %s.', worker, attempts, max_attempts)) AS error
+        format('Its worker fell silent during attempt %s of %s.', attempts, max_attempts)) AS error
     FROM jobs WHERE state = 'running' AND lease_until < now() LIMIT 200 FOR UPDATE SKIP LOCKED
 ), moved AS (
     UPDATE jobs SET lease_token = NULL, lease_until = NULL, error = lost.error, revision = revision + 1,
@@ -67,6 +68,7 @@ WITH lost AS (
 )
 SELECT id, kind, state FROM moved
 """)
+_NOW = text("SELECT clock_timestamp()")
 _NEXT = text("""
 SELECT extract(epoch FROM min(run_after) - clock_timestamp())::float FROM jobs
 WHERE state = 'queued' AND published_at IS NULL AND run_after > now()
@@ -97,6 +99,11 @@ async def forget_messages(db: AsyncSession, queue: str, lease: float) -> int:
 async def expire(db: AsyncSession) -> Sequence[Row[*tuple[Any, ...]]]:
     """Take the jobs of silent workers back, for another attempt or for dead: (id, kind, state)."""
     return (await db.execute(_EXPIRE)).all()
+
+
+async def now(db: AsyncSession) -> datetime:
+    """The database's clock."""
+    return (await db.execute(_NOW)).scalar_one()
 
 
 async def next_moment(db: AsyncSession) -> float | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,8 @@ from app.core.jobs.kinds import Job
 from app.core.jobs.tables import FINISHED, MAX_BYTES, JobRow
 
 WAKE = func.pg_notify("jobs", "")
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""A NUL as JSON writes it; behind a further backslash it is only text that looks like one."""
 
 
 def new_id() -> UUID:
@@ -56,7 +59,7 @@ def _values(job: Job, owner: str | None) -> dict[str, Any]:
     options, body = job.options, job.model_dump_json()
     if len(body.encode()) > MAX_BYTES:
         raise PayloadTooLarge(f"The arguments of {options.kind} are larger than {MAX_BYTES} bytes as JSON.")
-    if "\\u0000" in body:
+    if NUL.search(body):
         raise Unprocessable("PostgreSQL stores no NUL character.")
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
@@ -88,5 +91,7 @@ async def _same(db: AsyncSession, values: dict[str, Any]) -> JobRow | None:
             raise Unprocessable("This Idempotency-Key was used before, with another body.")
         if row:
             return row
+    if not values["unique_key"]:
+        return None
     active = JobRow.state.not_in(FINISHED)
     return await db.scalar(select(JobRow).where(JobRow.unique_key == values["unique_key"], active))

@@ -9,18 +9,26 @@ _SECRETS = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), r"\1 ***"),
     (
         re.compile(
-            r"(?i)([\w-]*(?:password|passwd|secret|token|api[_-]?key|authorization|cookie)[\w-]*['\"]?\s*[=:]\s*)"
+            r"(?i)((?:password|passwd|secret|token|api[_-]?key|authorization|cookie)[\w-]{0,40}['\"]?\s{0,5}[=:]\s{0,5})"
             r"('[^']*'|\"[^\"]*\"|[^\s,;)}\]]+)"
         ),
         r"\1***",
     ),
     (re.compile(r"\[parameters: .*?\]\n|\[parameters: .*", re.DOTALL), "[parameters: ***]\n"),
-    (re.compile(r"input_value=.*?(?=, input_type)", re.DOTALL), "input_value=***"),
+    (re.compile(r"input_value=.{0,2000}?(?=, input_type)", re.DOTALL), "input_value=***"),
 )
+
+
+MOST = 50_000
+"""Characters that are looked at: what an error quotes may be of any size, and leases wait meanwhile."""
 
 
 class GiveUp(Exception):
     """No further attempt will help. The sentence is shown to the job's owner."""
+
+
+class BadArguments(Exception):
+    """The job's class refuses its arguments, today and for ever."""
 
 
 class UnknownKind(Exception):
@@ -36,7 +44,8 @@ class Stopped(BaseException):
 
 
 def clean(text: str, limit: int) -> str:
-    """Text that PostgreSQL can hold, with secrets struck out, and not longer than `limit`."""
+    """Text that PostgreSQL can hold, with secrets struck out, and not longer than `limit`: its end."""
+    text = text[-MOST:]
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     text = text.replace("\x00", "\ufffd").encode(errors="replace").decode()

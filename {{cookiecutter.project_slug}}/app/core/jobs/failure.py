@@ -2,10 +2,9 @@
 
 import random
 
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.jobs.errors import GiveUp, UnknownKind, described
+from app.core.jobs.errors import BadArguments, GiveUp, UnknownKind, described
 from app.core.jobs.kinds import kinds
 from app.core.jobs.states import Claim, settle
 
@@ -25,7 +24,7 @@ async def fail(db: AsyncSession, claimed: Claim, error: BaseException) -> str:
     What cannot become better is not tried again: GiveUp, and arguments that the class refuses.
     """
     known = kinds.get(claimed.kind)
-    hopeless = isinstance(error, GiveUp | ValidationError) or claimed.attempts >= claimed.max_attempts
+    hopeless = isinstance(error, GiveUp | BadArguments) or claimed.attempts >= claimed.max_attempts
     state = "dead" if hopeless else "queued"
     delay = delay_before(claimed.attempts, known.options.backoff if known else 2)
     if isinstance(error, UnknownKind):

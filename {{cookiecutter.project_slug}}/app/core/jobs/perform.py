@@ -12,12 +12,13 @@ from uuid import UUID
 
 import structlog
 from opentelemetry import propagate, trace
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from app.core.cache import Audience, serve
-from app.core.db import Sessions, create_engine, create_sessions
+from app.core.db import create_engine, create_sessions
 from app.core.jobs import states
-from app.core.jobs.errors import GiveUp, Stopped, TimeLimitExceeded, UnknownKind
+from app.core.jobs.enqueue import NUL
+from app.core.jobs.errors import BadArguments, GiveUp, TimeLimitExceeded, UnknownKind
 from app.core.jobs.failure import fail
 from app.core.jobs.kinds import Job, handlers, kinds
 from app.core.jobs.lease import AWAY, Lease
@@ -38,13 +39,10 @@ class Performer:
     ) -> None:
         self.url, self.worker, self.lease_seconds, self.expendable = database_url, worker, lease, expendable
         self.lifespan = lifespan
-        self.sessions = self._sessions()
+        self.sessions = create_sessions(create_engine(self.url, pool_size=2, pre_ping=True))
         self.local = threading.local()
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, name="leases", daemon=True).start()
-
-    def _sessions(self) -> Sessions:
-        return create_sessions(create_engine(self.url, pool_size=2, pre_ping=True))
 
     def perform(self, id: UUID) -> None:
         """Do the job if it is there to be done. Raises nothing but what ends the process."""
@@ -81,7 +79,9 @@ class Performer:
         lease, keeping = self._aside(self._keep(claimed, limit))
         try:
             return self._handle(lease)
-        except (Exception, Stopped, asyncio.CancelledError) as error:
+        except (
+            BaseException
+        ) as error:  # Stopped, a library's SystemExit, a TaskGroup's: each ends the attempt
             self._aside(_end(keeping))
             return self._aside(self._failed(lease, error))
         finally:
@@ -112,7 +112,10 @@ class Performer:
     def _runner(self) -> asyncio.Runner:
         """The event loop of this thread, in which its connections live until the process ends."""
         if not hasattr(self.local, "runner"):
-            self.local.runner, self.local.sessions = asyncio.Runner(), self._sessions()
+            self.local.runner = asyncio.Runner()
+            # A statement may take as long as its job may: the lease ends both.
+            engine = create_engine(self.url, pool_size=2, pre_ping=True, statement_seconds=None)
+            self.local.sessions = create_sessions(engine)
             self.local.lifespan = self.lifespan()
             self.local.runner.run(self.local.lifespan.__aenter__())
         return self.local.runner
@@ -152,7 +155,10 @@ def _read(claimed: states.Claim) -> Job:
     payload = claimed.payload
     if claimed.version < kind.options.version:
         payload = kind.upgrade(payload, claimed.version)
-    return kind.model_validate(payload)
+    try:
+        return kind.model_validate(payload)
+    except ValidationError as error:
+        raise BadArguments(str(error)) from None
 
 
 def _json(result: Any) -> Any:
@@ -161,7 +167,7 @@ def _json(result: Any) -> Any:
     text = json.dumps(value, ensure_ascii=False)
     if len(text.encode()) > MAX_BYTES:
         raise GiveUp(f"The result is larger than {MAX_BYTES} bytes as JSON. Store it in a table instead.")
-    if "\\u0000" in text:
+    if NUL.search(text):
         raise GiveUp("The result holds a NUL character, which PostgreSQL does not store.")
     return value
 

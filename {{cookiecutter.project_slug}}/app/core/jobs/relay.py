@@ -74,14 +74,13 @@ class Relay:
         if self.listening is None or self.listening.is_closed():
             dsn = "postgresql://" + self.url.partition("://")[2]
             with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                connection = await asyncpg.connect(dsn, timeout=3)
+                connection = await asyncpg.connect(dsn, timeout=3, command_timeout=3)
                 await connection.add_listener("jobs", lambda *_: self.awake.set())
                 self.listening = connection
 
     async def once(self) -> float:
         """Expire, tick, publish. Seconds until there is something to do again, as far as known."""
-        await self._expire()
-        await tick(self.sessions, self.ticks)
+        await tick(self.sessions, self.ticks, await self._expire())
         async with self.sessions.begin() as db:
             queues = await due.queues(db, self.lease)
         full = False
@@ -96,12 +95,13 @@ class Relay:
             due_in = await due.next_moment(db)
         return FULL_SECONDS if full else min(self.period, max(due_in or self.period, 0))
 
-    async def _expire(self) -> None:
-        """Take back the jobs whose worker has fallen silent."""
+    async def _expire(self) -> datetime:
+        """Take back the jobs whose worker has fallen silent. The database's time."""
         async with self.sessions.begin() as db:
-            lost = await due.expire(db)
+            lost, now = await due.expire(db), await due.now(db)
         for job, kind, state in lost:
             log.warning("job lost its worker", job=str(job), kind=kind, state=state)
+        return now
 
     async def _publish(self, queue: str, room: int) -> None:
         """Take what is due, then publish it. Who dies in between is found out by `_recover`."""

@@ -52,11 +52,14 @@ def schedule(job: Job, *, cron: str, zone: str, name: str = "") -> None:
         raise ValueError(f"Two schedules are called {name}. Give one of them another name.")
 
 
-async def tick(sessions: Sessions, seen: dict[str, datetime], now: datetime | None = None) -> int:
-    """Make the jobs whose tick has come; how many. `seen` keeps the database out of it in between."""
+async def tick(sessions: Sessions, seen: dict[str, datetime], now: datetime) -> int:
+    """Make the jobs whose tick has come; how many. `seen` keeps the database out of it in between.
+
+    `now` is the database's clock: those of several relays may differ.
+    """
     made = 0
     for name, each in schedules.items():
-        last = each.last(now or datetime.now(UTC))
+        last = each.last(now)
         if seen.get(name) == last:
             continue
         async with sessions.begin() as db:

@@ -78,7 +78,9 @@ _RETRY = text("""
 WITH again AS (
     UPDATE jobs SET state = 'queued', attempts = 0, run_after = clock_timestamp(), cancel_requested = false,
         published_at = NULL, finished_at = NULL, progress = 0, note = '', revision = revision + 1
-    WHERE id = :id AND state IN ('dead', 'cancelled')
+    WHERE id = :id AND state IN ('dead', 'cancelled') AND NOT EXISTS (
+        SELECT FROM jobs other
+        WHERE other.unique_key = jobs.unique_key AND other.state IN ('queued', 'running'))
     RETURNING id
 )
 SELECT id, pg_notify('jobs', '') FROM again
@@ -158,7 +160,7 @@ async def cancel(db: AsyncSession, id: UUID) -> bool:
 
 
 async def retry(db: AsyncSession, id: UUID) -> bool:
-    """Begin a dead or cancelled job anew. False if it is neither."""
+    """Begin a dead or cancelled job anew. False if it is neither, or unique and another one is under way."""
     return (await db.execute(_RETRY, {"id": id})).first() is not None
 
 

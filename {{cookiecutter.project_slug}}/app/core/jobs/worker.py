@@ -7,7 +7,7 @@ import socket
 import threading
 from functools import cache
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from celery import Celery, signals
@@ -50,12 +50,13 @@ def create_worker(settings: Settings, lifespan: Lifespan) -> Celery:
     """
     celery = create_celery(settings)
     celery.conf.worker_consumer = Survivor
-    name = f"{socket.gethostname()}:{os.getpid()}"  # of the parent: it gives back for all its children
+    # The parent's, which gives back for all its children. Containers share host names and process ids.
+    parent, name = os.getpid(), f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
     @cache
     def performer(pid: int) -> Performer:
-        prefork = pid != int(name.rpartition(":")[2])
-        return Performer(settings.database_url, name, settings.lease_seconds, lifespan, expendable=prefork)
+        expendable = pid != parent  # prefork
+        return Performer(settings.database_url, name, settings.lease_seconds, lifespan, expendable=expendable)
 
     @celery.task(name=TASK, acks_late=True, ignore_result=True)
     def perform(id: str) -> None:
