@@ -77,7 +77,7 @@ async def enqueuing(plant: Plant) -> None:
 
 
 async def relaying(plant: Plant) -> None:
-    """A backlog of 5,000, published by one relay."""
+    """A backlog of 5,000, published by one relay in one round: with its window opened, for nobody takes any."""
     settings = plant.as_settings()
     async with plant.sessions.begin() as db:
         await db.execute(text("TRUNCATE jobs CASCADE"))

@@ -62,12 +62,16 @@ async def retry(db: AsyncSession, owner: str, id: UUID) -> Row:
     return await find(db, owner, id)
 
 
-async def may_follow(sessions: Sessions, user: SignedIn, id: UUID) -> None:
-    """NotFound, or TooManyRequests for who follows MOST_FOLLOWED jobs in this process already."""
+async def may_follow(sessions: Sessions, user: SignedIn, id: UUID, seen: int) -> bool:
+    """Whether something can still come behind revision `seen`.
+
+    NotFound, or TooManyRequests for who follows MOST_FOLLOWED jobs in this process already.
+    """
     async with sessions() as db:
-        await find(db, str(user.id), id)
+        row = await find(db, str(user.id), id)
     if _followed[user.id] >= MOST_FOLLOWED:
         raise TooManyRequests(f"You follow {MOST_FOLLOWED} jobs already.", seconds=5)
+    return row.state not in FINISHED or row.revision != seen
 
 
 async def follow(sessions: Sessions, user: SignedIn, id: UUID, seen: int) -> AsyncIterator[Row]:

@@ -176,8 +176,10 @@ async def test_events_end_with_the_job(member: AsyncClient, user: User, db: Asyn
 
 async def test_events_go_on_behind_the_last_event_id(member: AsyncClient, user: User, db: AsyncSession):
     row = await add_job(db, user, state="succeeded", revision=4)
-    seen = await member.get(f"/api/jobs/{row.id}/events", headers={"last-event-id": "4"})
-    assert events(seen.text) == []
+    news = await member.get(f"/api/jobs/{row.id}/events", headers={"last-event-id": "3"})
+    assert [event["id"] for event in events(news.text)] == ["4"]
+    over = await member.get(f"/api/jobs/{row.id}/events", headers={"last-event-id": "4"})
+    assert (over.status_code, over.content) == (204, b"")  # tells an EventSource not to come again
     older = await member.get(f"/api/jobs/{row.id}/events", headers={"last-event-id": "3"})
     assert len(events(older.text)) == 1
 

@@ -156,7 +156,7 @@ async def kill_relay(stage: Stage, plant: Plant, chance: random.Random) -> None:
 async def kill_api_after_commit(stage: Stage, plant: Plant, chance: random.Random) -> None:
     for _ in range(5):
         process = plant.start("api")
-        await asyncio.to_thread(process.wait)
+        assert await asyncio.to_thread(process.wait) == -signal.SIGKILL
 
 
 async def kill_broker(stage: Stage, plant: Plant, chance: random.Random) -> None:

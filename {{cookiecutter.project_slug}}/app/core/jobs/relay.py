@@ -86,9 +86,8 @@ class Relay:
         full = False
         for queue, published, waiting, stale in queues:
             room = self.window - published
-            if waiting and room > 0:
-                await self._publish(queue, min(room, waiting))
-            full |= waiting > room
+            sent = await self._publish(queue, min(room, waiting)) if waiting and room > 0 else 0
+            full |= waiting > room and (room <= 0 or sent > 0)  # else they wait for others of their key
             if stale:
                 await self._recover(queue, published)
         async with self.sessions.begin() as db:
@@ -103,8 +102,8 @@ class Relay:
             log.warning("job lost its worker", job=str(job), kind=kind, state=state)
         return now
 
-    async def _publish(self, queue: str, room: int) -> None:
-        """Take what is due, then publish it. Who dies in between is found out by `_recover`."""
+    async def _publish(self, queue: str, room: int) -> int:
+        """Take what is due, then publish it; how many. Who dies in between is found out by `_recover`."""
         async with self.sessions.begin() as db:
             rows = await due.take(db, queue, room)
         limits = {row.kind: kinds[row.kind].options.time_limit if row.kind in kinds else 60 for row in rows}
@@ -116,6 +115,7 @@ class Relay:
             if unsent := [row.id for row in rows if row.id not in sent]:
                 async with self.sessions.begin() as db:
                     await due.put_back(db, unsent)
+        return len(sent)
 
     def _send(self, queue: str, messages: list[tuple[UUID, float]], sent: set[UUID]) -> None:
         for job in self.broker.publish(queue, messages):

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, HTTPException
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.core.errors import NotFound, TooManyRequests
@@ -17,15 +17,19 @@ from filerouter import RouteConfig, operation
 config = RouteConfig(responses=problems(NotFound, TooManyRequests))
 
 
-async def _may(id: UUID, sessions: NewSessions, user: CurrentUser) -> None:
-    """Refused before the stream begins; no transaction stays open behind it."""
-    await jobs.may_follow(sessions, user, id)
-
-
 Seen = Annotated[str, Header(pattern=r"^[0-9]{1,9}$")]
 
 
-@operation(response_class=EventSourceResponse, dependencies=[Depends(_may)])
+async def _may(id: UUID, sessions: NewSessions, user: CurrentUser, last_event_id: Seen = "0") -> None:
+    """Refused before the stream begins; no transaction stays open behind it."""
+    if not await jobs.may_follow(sessions, user, id, int(last_event_id)):
+        raise HTTPException(204)  # a browser that comes back for more comes no more
+
+
+OVER = {204: {"description": "The job has ended, and you know how"}}
+
+
+@operation(response_class=EventSourceResponse, dependencies=[Depends(_may)], responses=OVER)
 async def get(
     id: UUID, user: CurrentUser, sessions: NewSessions, last_event_id: Seen = "0"
 ) -> AsyncIterator[ServerSentEvent]:
