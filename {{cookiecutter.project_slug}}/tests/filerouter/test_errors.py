@@ -107,6 +107,29 @@ REPORTS = {
         {"x.py": GET + "def compute_totals() -> None: ...\n"},
         "app/api/x.py: compute_totals() is no handler. Prefix it with _, or move it to a service.",
     ),
+    "a partial for a handler": (
+        {"x.py": "import functools\ndef _f(n: int) -> int:\n    return n\nget = functools.partial(_f, 1)\n"},
+        "app/api/x.py: get is no function but a partial. Write async def get() and call it there, "
+        "or rename it to _get.",
+    ),
+    "a cached handler": (
+        {
+            "x.py": "import functools\n@functools.cache\ndef get() -> int:\n    return 1\n"
+            + GET.replace("get", "post")
+        },
+        "app/api/x.py: get is no function but a _lru_cache_wrapper. Write async def get() and call it there, "
+        "or rename it to _get.",
+    ),
+    "an object for a handler": (
+        {"x.py": "class _Answer:\n    async def __call__(self) -> int:\n        return 1\nget = _Answer()\n"},
+        "app/api/x.py: get is no function but a _Answer. Write async def get() and call it there, "
+        "or rename it to _get.",
+    ),
+    "an imported name, bound again": (
+        {"x.py": "import functools\nfrom json import dumps as get\nget = functools.partial(get, 1)\n"},
+        "app/api/x.py: get is no function but a partial. Write async def get() and call it there, "
+        "or rename it to _get.",
+    ),
     "lacks the parameter": (
         {"p/[id].py": GET},
         "app/api/p/[id].py: get() does not take id of /api/p/{id}. Add it: get(id: str).",
