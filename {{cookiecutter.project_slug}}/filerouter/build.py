@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 
 from filerouter.config import OPTIONS, RouteConfig, options_of
 from filerouter.conflicts import url
-from filerouter.fallback import Fallback
+from filerouter.fallback import Fallback, whole
 from filerouter.handlers import handlers_of, parameter_problems, problems_of, walk
 from filerouter.problems import Problem, shown
 from filerouter.scan import RouteFile
@@ -122,6 +122,7 @@ class Build:
         del self.router.routes[before:]
         assert isinstance(route, APIRoute | APIWebSocketRoute)
         self._check(route, verb, segments, path)
+        route.path_regex = whole(route.path_regex)
         if isinstance(route, APIRoute):
             _document(route)
         self.places.setdefault(segments, []).append(route)
