@@ -119,7 +119,9 @@ class Dispatch:
 
         def search(path: str, scope: Scope) -> APIRouter | None:
             # `$` in their regular expressions matches before a line feed too.
-            found = path.removesuffix("\n") in exact or any(r.matches(scope)[0] is not Match.NONE for r in unsure)
+            found = path.removesuffix("\n") in exact or any(
+                r.matches(scope)[0] is not Match.NONE for r in unsure
+            )
             return self.router if found else None
 
         return search

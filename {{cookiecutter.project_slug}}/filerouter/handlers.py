@@ -26,7 +26,7 @@ def handlers_of(module: ModuleType) -> dict[str, Callable[..., Any]]:
 
 def problems_of(module: ModuleType, file: RouteFile) -> Iterator[Problem]:
     """What the author of a route file has to change before it can be registered."""
-    where, own, handlers = shown(file.path), _own(module), handlers_of(module)
+    where, own, handlers = file.where, _own(module), handlers_of(module)
     router = getattr(module, "router", None)
     hatch = list(iter_route_contexts(router.routes)) if isinstance(router, APIRouter) else None
     endpoints = [*handlers.values(), *(context.endpoint for context in hatch or ())]

@@ -133,7 +133,8 @@ def test_check(run, project) -> None:
     assert err == (
         "2 problems in the route tree:\n"
         "  app/api/open.py: differs from app/api/Open.py only by case (/api/Open). Rename it to Open.py.\n"
-        "  app/api/bad.py: has no handler. Write async def get(), post, put, patch, delete or websocket.\n"
+        "  app/api/bad.py (/api/bad): has no handler. "
+        "Write async def get(), post, put, patch, delete or websocket.\n"
     )
 
 
