@@ -125,6 +125,41 @@ def test_root_without_user_namespaces(tmp_path: Path, monkeypatch):
     shutil.rmtree(home)
 
 
+WITHOUT_NAMESPACES = """
+import sys
+from devstack import cli, rootless
+rootless._namespaces = lambda programs: False
+sys.argv[1:] = {arguments}
+cli.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root needs it")
+def test_data_elsewhere_keeps_its_password_and_can_be_reset(tmp_path: Path, start):
+    """As a container's root: the cluster is not in .dev, which a person may delete, or mean by --reset."""
+
+    def runs(*arguments: str):
+        code = WITHOUT_NAMESPACES.format(arguments=list(arguments))
+        return start(wrapper=(sys.executable, "-c", code)).ready()
+
+    write_project(tmp_path)
+    home = rootless.elsewhere(tmp_path / ".dev")
+    try:
+        first = runs()
+        assert first.get("/database") == (200, "1")
+        assert first.ends(signal.SIGINT) == 0
+        shutil.rmtree(tmp_path / ".dev")
+        second = runs()
+        assert second.get("/database") == (200, "2")
+        assert second.ends(signal.SIGINT) == 0
+        third = runs("--reset", "--yes")
+        assert third.get("/database") == (200, "1")
+        assert third.ends(signal.SIGINT) == 0
+    finally:
+        rootless.forget(tmp_path / ".dev")
+    assert not home.exists()
+
+
 def test_one_run_for_one_folder(tmp_path: Path):
     with (
         postgres(tmp_path),
