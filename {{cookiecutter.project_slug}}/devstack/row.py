@@ -2,10 +2,14 @@
 
 import signal
 import socket
+import time
 from urllib.parse import urlsplit
 
 from . import launch, ports
 from .project import Project, Row
+
+SILENCE = 60.0
+"""Seconds that one which runs is waited for to say its text: a log level may hide it."""
 
 
 class RowService:
@@ -22,6 +26,7 @@ class RowService:
     def command(self) -> list[str]:
         """The command with today's settings, which also tell how we know that it is ready."""
         self.ready, self.said = self.project.fill_whole(self.row.ready), False
+        self.began = time.monotonic()
         return self.project.command(self.row.command)
 
     @property
@@ -32,7 +37,7 @@ class RowService:
     def answers(self) -> bool:
         """Whether its `ready` URL answers 200, or it printed that text; without one, it has been started."""
         if not self.ready.startswith("http://"):
-            return self.said or not self.ready
+            return self.said or not self.ready or time.monotonic() - self.began > SILENCE
         url = urlsplit(self.ready)
         try:
             with socket.create_connection(
@@ -47,7 +52,9 @@ class RowService:
     @property
     def where(self) -> str:
         """For the line that says it is ready."""
-        return f"at {self.ready}" if self.ready.startswith("http://") else ""
+        if self.ready.startswith("http://"):
+            return f"at {self.ready}"
+        return "" if self.said or not self.ready else f"as it seems: it runs, but does not say {self.ready!r}"
 
     def telling(self, line: str) -> bool:
         """Everything that the project prints is."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
+from devstack import row
 from devstack.errors import Problem
 from devstack.project import Project
 
@@ -81,6 +82,21 @@ def test_the_last_line_waits_until_every_row_is_ready(project: Path, start):
     assert block["API"] == f"{dev.url.replace('127.0.0.1', 'localhost')}/api/health"
     assert block["postbox"].startswith("http://127.0.0.1:")
     assert len({line.index(line.split()[1]) for line in lines[1 : lines.index("")]}) == 1
+
+
+def test_a_silent_row_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch):
+    with (write_project(tmp_path) / "pyproject.toml").open("a") as file:
+        file.write('[tool.devstack.processes.worker]\ncommand = "python -V"\nready = " ready."\n')
+    project = Project(tmp_path)
+    service = row.RowService(project, project.rows[1])
+    assert service.command
+    assert not service.answers()
+    monkeypatch.setattr(row, "SILENCE", 0.0)
+    assert service.answers()
+    assert service.where == "as it seems: it runs, but does not say ' ready.'"
+    assert service.telling("worker@here ready.")
+    assert service.answers()
+    assert service.where == ""
 
 
 def test_reset_starts_with_an_empty_database(project: Path, start):
