@@ -117,10 +117,10 @@ def test_servers_of_the_machine(tmp_path: Path, monkeypatch):
 def test_root_without_user_namespaces(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(rootless, "_namespaces", lambda programs: False)
     tmp_path.chmod(0o700)
+    old = rootless.elsewhere(tmp_path) / "wheel-1.0"
     for _ in range(2):
         with postgres(tmp_path) as url:
             assert url.endswith("/app")
-        old = rootless.elsewhere(tmp_path) / "wheel-1.0"
         old.mkdir(exist_ok=True)
     home, programs, identity = rootless.place(tmp_path, binaries.postgres())
     assert identity == "nobody"
