@@ -3,6 +3,8 @@
 import asyncio
 import signal
 
+import structlog
+
 from app import jobs
 from app.core.jobs.broker import Broker
 from app.core.jobs.relay import Relay
@@ -15,6 +17,7 @@ async def relay(settings: Settings) -> None:
     relay, loop = Relay(settings, Broker(settings)), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(relay.stop))
+    structlog.get_logger("app.relay").info("relay ready")  # `dev` waits for this line
     await relay.run()
 
 

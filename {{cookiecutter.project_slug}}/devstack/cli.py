@@ -8,7 +8,7 @@ import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from . import launch, ports
+from . import launch, ports, rootless
 from .errors import Problem
 from .files import locked, private, state
 from .project import Project
@@ -81,6 +81,7 @@ def _reset(project: Project, *, sure: bool) -> bool:
     for path in project.state.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
+    rootless.forget(project.state)
     return True
 
 

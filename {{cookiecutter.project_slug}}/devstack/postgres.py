@@ -18,6 +18,7 @@ ENVIRONMENT = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}
 HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 SERVER = {"listen_addresses": ports.HOST, "unix_socket_directories": "", "max_connections": "200"}
 SERVER |= {"shared_buffers": "32MB", "timezone": "UTC", "log_timezone": "UTC", "log_line_prefix": ""}
+ROUTINE = "LOG:|FATAL:  (terminating connection|the database system is)|DETAIL:  Consistent recovery state"
 FORGETFUL = dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes", "autovacuum"), "off")
 
 
@@ -35,7 +36,7 @@ class Postgres:
         """Make the cluster if there is none, and make sure that nobody else runs in it. Takes ~1 s once."""
         self.home, self.programs, self.identity = rootless.place(self.folder, binaries.postgres())
         self.data = self.home / "postgres"
-        self.password = secret(self.folder / "postgres.password")
+        self.password = secret(self.home / "postgres.password")  # beside the cluster: neither is lost alone
         for leftover in self.home.glob("postgres.init-*"):
             shutil.rmtree(leftover, ignore_errors=True)  # a start that was killed
         if not self.data.exists():
@@ -65,7 +66,7 @@ class Postgres:
 
     def telling(self, line: str) -> bool:
         """Errors of statements and of the server; not what belongs to every start and stop."""
-        return not re.match("LOG:|FATAL:  (terminating connection|the database system is)", line)
+        return not re.match(ROUTINE, line)
 
     @property
     def where(self) -> str:

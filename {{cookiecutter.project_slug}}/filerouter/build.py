@@ -12,9 +12,9 @@ from starlette.routing import BaseRoute
 
 from filerouter.config import OPTIONS, RouteConfig, options_of
 from filerouter.conflicts import url
-from filerouter.fallback import Fallback
+from filerouter.fallback import Fallback, whole
 from filerouter.handlers import handlers_of, parameter_problems, problems_of, walk
-from filerouter.problems import Problem, shown
+from filerouter.problems import Problem
 from filerouter.scan import RouteFile
 from filerouter.segments import Kind, Segment
 
@@ -122,6 +122,7 @@ class Build:
         del self.router.routes[before:]
         assert isinstance(route, APIRoute | APIWebSocketRoute)
         self._check(route, verb, segments, path)
+        route.path_regex = whole(route.path_regex)
         if isinstance(route, APIRoute):
             _document(route)
         self.places.setdefault(segments, []).append(route)
@@ -160,7 +161,7 @@ class Build:
         routes.append(Fallback(url(segments, self.file.prefix), methods, get))
 
     def _problem(self, code: str, text: str) -> None:
-        self.problems.append(Problem(code, (self.file.path,), f"{shown(self.file.path)}: {text}."))
+        self.problems.append(Problem(code, (self.file.path,), f"{self.file.where}: {text}."))
 
 
 def _segments_of(path: str) -> Iterator[Segment]:

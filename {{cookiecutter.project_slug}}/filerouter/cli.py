@@ -94,11 +94,12 @@ def _rows(tree: Tree) -> Iterator[Row]:
             if isinstance(route, APIRoute | APIWebSocketRoute):
                 methods = sorted(route.methods or ()) if isinstance(route, APIRoute) else ["WEBSOCKET"]
                 guarded = tree.guard and any(d.dependency is tree.guard for d in route.dependencies)
-                code = inspect.unwrap(route.endpoint).__code__
-                file = shown(Path(code.co_filename))
+                # What has no code (a partial, given to a plain router) is shown with the file of its place.
+                code = getattr(inspect.unwrap(route.endpoint), "__code__", None)
+                file = shown(Path(code.co_filename) if code else place.file)
                 tags = [str(tag) for tag in route.tags] if isinstance(route, APIRoute) else []
                 access = "guarded" if guarded else "public"
-                yield Row(methods, route.path_format, file, code.co_firstlineno, access, tags)
+                yield Row(methods, route.path_format, file, code.co_firstlineno if code else 1, access, tags)
 
 
 def _print_tree(rows: list[Row]) -> None:

@@ -20,6 +20,11 @@ def url(segments: Iterable[Segment], prefix: str = "") -> str:
     return prefix + "".join(f"/{segment.url}" for segment in segments) or "/"
 
 
+def place(segments: Iterable[Segment], prefix: str = "") -> str:
+    """The URL as a person reads it: the brackets say enough."""
+    return url(segments, prefix).replace(":rest}", "}")
+
+
 def find(claims: Iterable[Claim], prefix: str = "") -> Iterator[Problem]:
     """Every conflict, each once."""
     ends: dict[tuple[object, ...], Claim] = {}
@@ -47,7 +52,7 @@ def alone(claim: Claim, prefix: str) -> Iterator[Problem]:
     early = [segment for segment in claim.segments[:-1] if segment.kind >= Kind.REST]
     if not (twice or early):
         return
-    where, shape = shown(claim.path), url(claim.segments, prefix).replace(":rest}", "}")
+    where, shape = shown(claim.path), place(claim.segments, prefix)
     for name in twice:
         text = f"{where}: the parameter {name} stands twice in {shape}. Rename one of them."
         yield Problem("repeated-parameter", (claim.path,), text)
@@ -100,6 +105,6 @@ def _twice(claim: Claim, other: Claim, prefix: str) -> Problem:
             f"Rename it to [...{optional.segments[-1].text}].py, or delete the other file."
         )
         return Problem("optional-beside-index", (optional.path, index.path), text)
-    shape = url(claim.segments, prefix).replace(":rest}", "}")
-    text = f"{shown(claim.path)}: same URL as {shown(other.path)} ({shape}). Keep one of the two files."
+    text = f"{shown(claim.path)}: same URL as {shown(other.path)} ({place(claim.segments, prefix)}). "
+    text += "Keep one of the two files."
     return Problem("duplicate-url", files, text)

@@ -22,12 +22,16 @@ class Fallback(Route):
         self.allow = ", ".join(sorted({*methods, "OPTIONS", *(["HEAD"] if get else [])})) if methods else ""
         self.own, self.get = methods, get
         super().__init__(path, _Answer(self), name="", include_in_schema=False)
-        if path != "/":
-            self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + "/?$")
+        self.path_regex = whole(self.path_regex, "" if path == "/" else "/?")
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """As every route, and for sockets too: one that the file lacks is no other file's."""
         return super().matches({**scope, "type": "http"} if scope["type"] == "websocket" else scope)
+
+
+def whole(pattern: re.Pattern[str], more: str = "") -> re.Pattern[str]:
+    """The pattern of a path, matching nothing but the whole: `$` would also match before a line feed."""
+    return re.compile(pattern.pattern.removesuffix("$") + more + r"\Z")
 
 
 class _Answer:

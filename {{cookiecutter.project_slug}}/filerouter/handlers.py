@@ -1,7 +1,8 @@
 """Which functions of a module answer requests, and which only look as if they did."""
 
+import ast
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
@@ -19,19 +20,19 @@ VERBS = ("get", "post", "put", "patch", "delete", "head", "options", "websocket"
 
 def handlers_of(module: ModuleType) -> dict[str, Callable[..., Any]]:
     """The handlers by verb. A `get` that was imported from elsewhere is none."""
-    return {verb: vars(module)[verb] for verb in VERBS if _is_own(vars(module).get(verb), module)}
+    own = _own(module)
+    return {verb: own[verb] for verb in VERBS if inspect.isfunction(own.get(verb))}
 
 
 def problems_of(module: ModuleType, file: RouteFile) -> Iterator[Problem]:
     """What the author of a route file has to change before it can be registered."""
-    where, handlers = shown(file.path), handlers_of(module)
+    where, own, handlers = file.where, _own(module), handlers_of(module)
     router = getattr(module, "router", None)
     hatch = list(iter_route_contexts(router.routes)) if isinstance(router, APIRouter) else None
     endpoints = [*handlers.values(), *(context.endpoint for context in hatch or ())]
-    own = [name for name, value in vars(module).items() if _is_own(value, module) and value not in endpoints]
-    strays = [name for name in own if not name.startswith("_")]
+    strays = [name for name, value in own.items() if not name.startswith("_") and value not in endpoints]
     for name in strays:
-        yield Problem("stray-function", (file.path,), f"{where}: {_stray(name)}")
+        yield Problem("stray-function", (file.path,), f"{where}: {_stray(name, own[name])}")
     if hatch is not None and handlers:
         text = (
             f"{where}: has both a router and {', '.join(handlers)}(). Move them into the router, or drop it."
@@ -75,11 +76,33 @@ def walk(dependant: Dependant) -> Iterator[Dependant]:
         yield from walk(part)
 
 
-def _is_own(value: object, module: ModuleType) -> bool:
-    """Whether a function was defined in this file, decorated or not."""
-    if not inspect.isfunction(value):
-        return False
-    return inspect.unwrap(value).__module__ == module.__name__ or "<locals>" in value.__qualname__
+def _own(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    """The functions that the file binds to a name, and under the name of a verb whatever can be called."""
+    own: dict[str, Callable[..., Any]] = {}
+    bound: set[str] | None = None
+    for name, value in vars(module).items():
+        function = inspect.isfunction(value)
+        if not function and not (name in VERBS and callable(value)):
+            continue
+        if function and inspect.unwrap(value).__module__ == module.__name__:
+            own[name] = value
+        elif name in VERBS or "<locals>" in value.__qualname__:
+            # A closure tells where its maker is, a partial nothing: the source knows who has bound the name.
+            bound = {*_bound(ast.parse(inspect.getsource(module)).body)} if bound is None else bound
+            if name in bound:
+                own[name] = value
+    return own
+
+
+def _bound(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """The names that a module binds otherwise than by an import."""
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        else:
+            yield from _bound(ast.iter_child_nodes(node))
 
 
 def _meant(name: str) -> str:
@@ -87,7 +110,11 @@ def _meant(name: str) -> str:
     return next(iter(get_close_matches(name.lower(), VERBS, 1)), "")
 
 
-def _stray(name: str) -> str:
+def _stray(name: str, value: object) -> str:
+    if name in VERBS:
+        kind = type(value).__name__
+        advice = f"Write async def {name}() and call it there, or rename it to _{name}"
+        return f"{name} is no function but a {kind}. {advice}."
     if name.lower() in VERBS:
         return f"{name}() is no handler. Write {name.lower()} in lower case."
     if verb := _meant(name):

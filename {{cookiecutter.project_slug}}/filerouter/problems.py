@@ -27,9 +27,6 @@ class RouteTreeError(SystemExit):
         self.report = "\n".join([f"{count} in the route tree:", *(f"  {p.message}" for p in problems)])
         super().__init__(self.report)
 
-    def __str__(self) -> str:
-        return self.report
-
 
 def shown(path: Path) -> str:
     """The path as it is typed here."""

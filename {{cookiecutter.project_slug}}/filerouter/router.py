@@ -70,6 +70,7 @@ class FileRouter:
     def _load(self, files: list[RouteFile], problems: list[Problem]) -> dict[Path, ModuleType]:
         """All modules that can be imported, and their settings have the right form."""
         modules: dict[Path, ModuleType] = {}
+        where = {file.path: file.where for file in files}
         for path in dict.fromkeys(path for file in files for path in (*file.folders, file.path)):
             code = "import-failed"
             try:
@@ -88,7 +89,7 @@ class FileRouter:
                 code, text = "unknown-setting", str(error)
             except (Exception, SystemExit) as error:
                 text = "could not be imported.\n" + indent(users_traceback(error), "    ")
-            problems.append(Problem(code, (path,), f"{shown(path)}: {text}"))
+            problems.append(Problem(code, (path,), f"{where.get(path, shown(path))}: {text}"))
         return modules
 
     def _build(self, file: RouteFile, modules: dict[Path, ModuleType]) -> Build:
@@ -113,7 +114,8 @@ class FileRouter:
                 ids[route.operation_id or ""].append(path)
         for name, paths in ids.items():
             if len(paths) > 1 and not any({*paths} <= {*problem.files} for problem in known):
-                text = f"{shown(paths[1])}: same operation id as {shown(paths[0])} ({name}). "
+                there, where = (builds[path].file.where for path in paths[:2])
+                text = f"{where}: same operation id as {there}: {name}. "
                 text += 'Give one of the handlers another: @operation(operation_id="…").'
                 yield Problem("duplicate-operation-id", (paths[1], paths[0]), text)
 

@@ -26,6 +26,11 @@ class RouteFile:
         return conflicts.url(self.segments, self.prefix)
 
     @property
+    def where(self) -> str:
+        """File and URL, as a problem begins."""
+        return f"{shown(self.path)} ({conflicts.place(self.segments, self.prefix)})"
+
+    @property
     def pattern(self) -> str:
         """As the disk writes it, without groups: `/users/[user_id]/files/[...path]`."""
         return "/" + "/".join(segment.pattern for segment in self.segments)

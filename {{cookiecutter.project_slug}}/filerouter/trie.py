@@ -73,7 +73,7 @@ class Trie(Generic[Found]):
         if node := self.static.get(part):
             yield node
         for pattern, node in self.mixed.values():
-            if pattern.match(f"/{part}"):
+            if pattern.fullmatch(f"/{part}"):
                 yield node
         if self.param:
             yield self.param

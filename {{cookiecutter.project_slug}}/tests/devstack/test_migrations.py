@@ -4,6 +4,9 @@ import signal
 from pathlib import Path
 
 from devstack import migrations
+from devstack.engines import postgres
+
+from .conftest import eventually
 
 CONFIGURATION = """
 [tool.alembic]
@@ -85,6 +88,57 @@ def test_first_start_then_nothing_then_a_failure(project: Path, start):
     fourth = start().ready()
     assert "migrate   alembic upgrade head  " in fourth.output
     assert fourth.get("/database") == (200, "4")
+
+
+SLOW_SEED = """
+import pathlib, time
+pathlib.Path("seeding").touch()
+while not pathlib.Path("go").exists():
+    time.sleep(0.01)
+""" + SEED.replace("asyncio.run(main())", "asyncio.run(main())\nprint('filled')\nprint('sign in as ada')\n")
+
+
+def test_an_interrupted_first_start_gets_its_example_data(project: Path, start):
+    folder = project / "migrations/versions"
+    folder.mkdir(parents=True)
+    (project / "migrations/env.py").write_text(ENVIRONMENT)
+    (project / "app/seed.py").write_text(SLOW_SEED)
+    with (project / "pyproject.toml").open("a") as file:
+        file.write(CONFIGURATION)
+    write_revision(folder, "0001", None, "create table visits (at timestamptz default now())")
+    first = start()
+    eventually((project / "seeding").exists)
+    assert first.ends(signal.SIGKILL) == -signal.SIGKILL
+    (project / "go").touch()
+
+    second = start().ready()
+    assert "migrate   nothing to do  " in second.output
+    assert "seed      sign in as ada  " in second.output
+    assert second.get("/database") == (200, "2")
+    assert second.ends(signal.SIGINT) == 0
+
+    third = start().ready()
+    assert "seed " not in third.output
+    assert third.ends(signal.SIGINT) == 0
+
+
+def test_only_an_empty_database_of_a_person_is_filled(project: Path, start):
+    """Whatever was interrupted before: what they keep in it is theirs."""
+    folder = project / "migrations/versions"
+    folder.mkdir(parents=True)
+    (project / "migrations/env.py").write_text(ENVIRONMENT)
+    (project / "app/seed.py").write_text(SEED)
+    with (project / "pyproject.toml").open("a") as file:
+        file.write(CONFIGURATION)
+    write_revision(folder, "0001", None, "create table visits (at timestamptz default now())")
+    with postgres(project / "theirs") as url:
+        first = start(DATABASE_URL=url).ready()
+        assert "seed      example data  " in first.output
+        assert first.ends(signal.SIGINT) == 0
+        (project / ".dev/unseeded").touch()
+        second = start(DATABASE_URL=url).ready()
+        assert "seed " not in second.output
+        assert second.ends(signal.SIGINT) == 0
 
 
 def test_heads_are_read_without_importing(tmp_path: Path):

@@ -1,14 +1,19 @@
 """What a person sees and sets: lines, addresses, ports, the exit code."""
 
+import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
 
+from devstack import row
 from devstack.errors import Problem
 from devstack.project import Project
 
@@ -38,6 +43,100 @@ def test_runs_everything_and_ends_cleanly(project: Path, start):
     assert again.ends(signal.SIGTERM) == 0
 
 
+ROWS = """
+[tool.devstack.processes.worker]
+command = "python worker.py"
+ready = "worker is ready"
+reload = ["worker.py"]
+
+[tool.devstack.processes.postbox]
+command = "python -m http.server --bind $HOST $MAIL_PORT"
+ready = "http://$HOST:$MAIL_PORT"
+page = "http://$HOST:$MAIL_PORT"
+
+[tool.devstack.processes.resting]
+command = "python -m http.server --bind $HOST $MAIL_PORT$UNKNOWN"
+ready = "http://$HOST:$UNKNOWN"
+page = "http://$HOST:$UNKNOWN"
+"""
+
+
+def test_the_last_line_waits_until_every_row_is_ready(project: Path, start):
+    with (project / "pyproject.toml").open("a") as file:
+        file.write(ROWS.replace("$MAIL_PORT$UNKNOWN", "0"))
+    (project / "worker.py").write_text("import time\ntime.sleep(1)\nraise SystemExit(7)\n")
+    dev = start()
+    dev.says("worker    ended with code 7 before it answered; waits for a change")
+    dev.says("postbox   ready at http://127.0.0.1:")
+    assert "api       ready at http://127.0.0.1:" in dev.output
+    assert "resting   ready  " in dev.output
+    assert "ready: http" not in dev.output
+    assert "Ready in" not in dev.output
+
+    (project / "worker.py").write_text("import time\nprint('the worker is ready.')\ntime.sleep(1000)\n")
+    dev.ready()
+    assert dev.output.index("worker    ready  ") < dev.output.index("Ready in")
+    lines = dev.output.partition("Ready in")[2].splitlines()
+    block = dict(line.split(maxsplit=1) for line in lines[1 : lines.index("")])
+    assert list(block) == ["API", "docs", "postbox", "folder", "stop"]
+    assert block["API"] == f"{dev.url.replace('127.0.0.1', 'localhost')}/api/health"
+    assert block["postbox"].startswith("http://127.0.0.1:")
+    assert len({line.index(line.split()[1]) for line in lines[1 : lines.index("")]}) == 1
+
+
+def test_a_silent_row_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch):
+    with (write_project(tmp_path) / "pyproject.toml").open("a") as file:
+        file.write('[tool.devstack.processes.worker]\ncommand = "python -V"\nready = " ready."\n')
+    project = Project(tmp_path)
+    service = row.RowService(project, project.rows[1])
+    assert service.command
+    assert not service.answers()
+    monkeypatch.setattr(row, "SILENCE", 0.0)
+    assert service.answers()
+    assert service.where == "as it seems: it runs, but does not say ' ready.'"
+    assert service.telling("worker@here ready.")
+    assert service.answers()
+    assert service.where == ""
+
+
+def test_reset_starts_with_an_empty_database(project: Path, start):
+    first = start().ready()
+    assert first.get("/database") == (200, "1")
+    assert first.ends(signal.SIGINT) == 0
+    again = start(arguments=("--reset", "--yes")).ready()
+    assert again.get("/database") == (200, "1")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of its own")
+def test_a_terminal_gets_aligned_and_coloured_names(project: Path, start):
+    import pty
+
+    leader, follower = pty.openpty()
+    dev = start(output=follower)
+    os.close(follower)
+
+    def read() -> None:
+        with suppress(OSError):  # the last writer is gone
+            while chunk := os.read(leader, 4096):
+                with dev.log.open("ab") as log:
+                    log.write(chunk.replace(b"\r\n", b"\n"))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    dev.ready()
+    assert dev.ends(signal.SIGINT) == 0
+    reader.join()
+    os.close(leader)
+    named = [line for line in dev.output.splitlines() if line.startswith("\x1b[")]
+    names = [re.match(r"\x1b\[(\d+)m(\w+ *)\x1b\[0m (?: \w| \||\|)", line) for line in named]
+    assert all(names)
+    colours = {found[2].strip(): found[1] for found in names if found}
+    assert {"postgres", "valkey", "migrate", "api", "dev"} <= set(colours)
+    assert len(set(colours.values())) == len(colours)
+    assert {len(found[2]) for found in names if found} == {len("postgres")}
+    assert f"ready: {dev.url}" in dev.output.splitlines()
+
+
 def test_second_dev_says_where_the_first_is(project: Path, start):
     first = start().ready()
     second = start()
@@ -61,8 +160,10 @@ def test_port_in_use(tmp_path: Path, start):
         port = str(other.getsockname()[1])
         dev = start(PORT=port)
         assert dev.ends() == 1
-        assert f"PORT={port} is in use by " in dev.output
-        assert "(pid " in dev.output
+        assert f"PORT={port} is in use" in dev.output
+        if sys.platform == "linux":  # elsewhere only root may ask
+            assert f"PORT={port} is in use by " in dev.output
+            assert "(pid " in dev.output
         engine = start(POSTGRES_PORT=port)
         assert engine.ends() == 1
         assert f"POSTGRES_PORT={port} is in use" in engine.output

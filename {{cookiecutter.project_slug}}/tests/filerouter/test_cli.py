@@ -64,6 +64,19 @@ def test_table(run) -> None:
     ]
 
 
+def test_an_endpoint_without_code_is_shown_with_its_file(run, project) -> None:
+    project.write(
+        {
+            "open.py": "import functools\nfrom fastapi import APIRouter\nrouter = APIRouter()\n"
+            "def _power(base: int) -> int:\n    return base**2\n"
+            "router.add_api_route('/', functools.partial(_power, base=2), name='power')\n"
+        }
+    )
+    code, out, err = run()
+    assert (code, err) == (0, "")
+    assert "GET        /api/open        app/api/open.py:1        guarded  open\n" in out
+
+
 def test_json(run) -> None:
     code, out, _ = run("--json")
     assert code == 0
@@ -120,7 +133,8 @@ def test_check(run, project) -> None:
     assert err == (
         "2 problems in the route tree:\n"
         "  app/api/open.py: differs from app/api/Open.py only by case (/api/Open). Rename it to Open.py.\n"
-        "  app/api/bad.py: has no handler. Write async def get(), post, put, patch, delete or websocket.\n"
+        "  app/api/bad.py (/api/bad): has no handler. "
+        "Write async def get(), post, put, patch, delete or websocket.\n"
     )
 
 

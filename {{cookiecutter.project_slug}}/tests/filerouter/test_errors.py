@@ -85,27 +85,53 @@ REPORTS = {
     ),
     "no handler": (
         {"x.py": "VALUE = 1\n"},
-        "app/api/x.py: has no handler. Write async def get(), post, put, patch, delete or websocket.",
+        "app/api/x.py (/api/x): has no handler. "
+        "Write async def get(), post, put, patch, delete or websocket.",
     ),
     "a handler that is only imported": (
         {"x.py": "from httpx2 import get\n"},
-        "app/api/x.py: has no handler. Write async def get(), post, put, patch, delete or websocket.",
+        "app/api/x.py (/api/x): has no handler. "
+        "Write async def get(), post, put, patch, delete or websocket.",
     ),
     "stray: near miss": (
         {"x.py": GET + "def gett() -> None: ...\n"},
-        "app/api/x.py: gett() is no handler. Did you mean get? Otherwise prefix it with _.",
+        "app/api/x.py (/api/x): gett() is no handler. Did you mean get? Otherwise prefix it with _.",
     ),
     "stray: nothing else": (
         {"x.py": "async def gett() -> None: ...\n"},
-        "app/api/x.py: gett() is no handler. Did you mean get? Otherwise prefix it with _.",
+        "app/api/x.py (/api/x): gett() is no handler. Did you mean get? Otherwise prefix it with _.",
     ),
     "stray: upper case": (
         {"x.py": "async def GET() -> None: ...\n" + GET},
-        "app/api/x.py: GET() is no handler. Write get in lower case.",
+        "app/api/x.py (/api/x): GET() is no handler. Write get in lower case.",
     ),
     "stray: other": (
         {"x.py": GET + "def compute_totals() -> None: ...\n"},
-        "app/api/x.py: compute_totals() is no handler. Prefix it with _, or move it to a service.",
+        "app/api/x.py (/api/x): compute_totals() is no handler. Prefix it with _, or move it to a service.",
+    ),
+    "a partial for a handler": (
+        {"x.py": "import functools\ndef _f(n: int) -> int:\n    return n\nget = functools.partial(_f, 1)\n"},
+        "app/api/x.py (/api/x): get is no function but a partial. Write async def get() and call it there, "
+        "or rename it to _get.",
+    ),
+    "a cached handler": (
+        {
+            "x.py": "import functools\n@functools.cache\ndef get() -> int:\n    return 1\n"
+            + GET.replace("get", "post")
+        },
+        "app/api/x.py (/api/x): get is no function but a _lru_cache_wrapper. "
+        "Write async def get() and call it there, "
+        "or rename it to _get.",
+    ),
+    "an object for a handler": (
+        {"x.py": "class _Answer:\n    async def __call__(self) -> int:\n        return 1\nget = _Answer()\n"},
+        "app/api/x.py (/api/x): get is no function but a _Answer. Write async def get() and call it there, "
+        "or rename it to _get.",
+    ),
+    "an imported name, bound again": (
+        {"x.py": "import functools\nfrom json import dumps as get\nget = functools.partial(get, 1)\n"},
+        "app/api/x.py (/api/x): get is no function but a partial. Write async def get() and call it there, "
+        "or rename it to _get.",
     ),
     "lacks the parameter": (
         {"p/[id].py": GET},
@@ -125,28 +151,31 @@ REPORTS = {
     ),
     "optional without default": (
         {"docs/[[...path]].py": takes("path")},
-        "app/api/docs/[[...path]].py: get() needs a default for path: the URL may be /api/docs.",
+        "app/api/docs/[[...path]].py (/api/docs/{path}): get() needs a default for path: the URL may be "
+        "/api/docs.",
     ),
     "duplicate operation id": (
         {"p/[id].py": takes("id"), "p/by_id.py": GET},
-        "app/api/p/[id].py: same operation id as app/api/p/by_id.py (get_p_by_id). "
+        "app/api/p/[id].py (/api/p/{id}): same operation id as app/api/p/by_id.py (/api/p/by_id): "
+        "get_p_by_id. "
         'Give one of the handlers another: @operation(operation_id="…").',
     ),
     "sync websocket": (
         {"live.py": "def websocket() -> None: ...\n"},
-        "app/api/live.py: websocket() must be async def.",
+        "app/api/live.py (/api/live): websocket() must be async def.",
     ),
     "unknown setting of a file": (
         {"x.py": "from filerouter import RouteConfig\nconfig = RouteConfig(tag=['a'])\n" + GET},
-        "app/api/x.py: RouteConfig has no setting tag. Did you mean tags?",
+        "app/api/x.py (/api/x): RouteConfig has no setting tag. Did you mean tags?",
     ),
     "unknown setting of a handler": (
         {"x.py": "from filerouter import operation\n@operation(status=201)\n" + GET},
-        "app/api/x.py: operation has no setting status. Did you mean status_code?",
+        "app/api/x.py (/api/x): operation has no setting status. Did you mean status_code?",
     ),
     "config of another kind": (
         {"x.py": "config = {'public': True}\n" + GET},
-        "app/api/x.py: config is no RouteConfig. Write config = RouteConfig(…), or rename it to _config.",
+        "app/api/x.py (/api/x): config is no RouteConfig. "
+        "Write config = RouteConfig(…), or rename it to _config.",
     ),
     "folder without config": (
         {"_folder.py": "conf = 1\n", "x.py": GET},
@@ -154,11 +183,11 @@ REPORTS = {
     ),
     "router and handlers": (
         {"x.py": "from fastapi import APIRouter\nrouter = APIRouter()\n" + GET},
-        "app/api/x.py: has both a router and get(). Move them into the router, or drop it.",
+        "app/api/x.py (/api/x): has both a router and get(). Move them into the router, or drop it.",
     ),
     "empty router": (
         {"x.py": "from fastapi import APIRouter\nrouter = APIRouter()\n"},
-        "app/api/x.py: router has no route. Add one, or delete the file.",
+        "app/api/x.py (/api/x): router has no route. Add one, or delete the file.",
     ),
     "router beside a file": (
         {
@@ -174,7 +203,7 @@ REPORTS = {
             "p.py": "from fastapi import APIRouter\nrouter = APIRouter()\n"
             "router.mount('/static', app=lambda *args: None)\n"
         },
-        "app/api/p.py: router has a Mount at /static. Give it to the application instead.",
+        "app/api/p.py (/api/p): router has a Mount at /static. Give it to the application instead.",
     ),
     "router with a path in the middle": (
         {
@@ -189,11 +218,11 @@ REPORTS = {
             "p.py": "from fastapi import APIRouter\nrouter = APIRouter()\n"
             "@router.get('/v{rest:path}')\nasync def read(rest: str) -> str:\n    return rest\n"
         },
-        "app/api/p.py: /v{rest:path} may take a slash inside a segment. Use int, float or uuid.",
+        "app/api/p.py (/api/p): /v{rest:path} may take a slash inside a segment. Use int, float or uuid.",
     ),
     "refused by FastAPI": (
         {"x.py": "from filerouter import operation\n@operation(status_code=204)\n" + GET},
-        "app/api/x.py: get() was refused by FastAPI: Status code 204 must not have a response body.",
+        "app/api/x.py (/api/x): get() was refused by FastAPI: Status code 204 must not have a response body.",
     ),
 }
 
@@ -245,11 +274,13 @@ def test_import_error_shows_the_users_frames_only(project) -> None:
         {"x.py": "def _fail():\n    raise RuntimeError('no luck')\n\n_fail()\n", "y.py": "def get(:\n"}
     )
     report = project.report()
-    assert report.startswith("2 problems in the route tree:\n  app/api/x.py: could not be imported.\n")
+    assert report.startswith(
+        "2 problems in the route tree:\n  app/api/x.py (/api/x): could not be imported.\n"
+    )
     assert "    RuntimeError: no luck" in report
     assert 'x.py", line 4, in <module>' in report
     assert 'x.py", line 2, in _fail' in report
-    assert "app/api/y.py: could not be imported." in report
+    assert "app/api/y.py (/api/y): could not be imported." in report
     assert "    SyntaxError: " in report
     assert "importlib" not in report
     assert "filerouter" not in report
@@ -258,7 +289,7 @@ def test_import_error_shows_the_users_frames_only(project) -> None:
 
 def test_a_file_that_exits_is_a_problem_too(project) -> None:
     report = project.write({"x.py": "import sys\nsys.exit(0)\n"}).report()
-    assert "app/api/x.py: could not be imported." in report
+    assert "app/api/x.py (/api/x): could not be imported." in report
     assert "SystemExit: 0" in report
 
 
@@ -293,7 +324,8 @@ def test_an_uncaught_error_is_the_report_and_exit_code_1(project) -> None:
     assert done.returncode == 1
     assert done.stderr.replace(project.name, "app") == (
         "1 problem in the route tree:\n"
-        "  app/api/x.py: has no handler. Write async def get(), post, put, patch, delete or websocket.\n"
+        "  app/api/x.py (/api/x): has no handler. "
+        "Write async def get(), post, put, patch, delete or websocket.\n"
     )
 
 

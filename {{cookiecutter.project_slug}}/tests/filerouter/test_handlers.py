@@ -357,6 +357,39 @@ def test_imported_functions_are_no_handlers(project) -> None:
     assert client.post("/api/x", json={"a": 2}).json() == {"a": 2}
 
 
+def test_what_an_import_binds_is_another_files(project) -> None:
+    """Also closures, which say of themselves only where their factory is."""
+    project.write(
+        {
+            "_roles.py": "def require_role(role: str):\n"
+            "    def check() -> str:\n        return role\n"
+            "    return check\n"
+            "require_admin = require_role('admin')\n",
+            "x.py": "from typing import Annotated\nfrom fastapi import Depends\n"
+            "from ._roles import require_admin\n"
+            "if True:\n    from ._roles import require_admin as get\n"
+            "async def post(role: Annotated[str, Depends(require_admin)]) -> str:\n    return role\n",
+            "y.py": "from ._roles import *\nasync def get() -> str:\n    return require_admin()\n",
+        }
+    )
+    client = project.client()
+    assert [file.methods for file in project.api.files] == [("POST",), ("GET",)]
+    assert client.post("/api/x").json() == client.get("/api/y").json() == "admin"
+
+
+def test_a_function_that_the_file_binds_is_its_handler(project) -> None:
+    project.write(
+        {
+            "_service.py": GET.replace("get", "read")
+            + "def closed(function):\n    async def answer() -> int:\n        return 2\n    return answer\n",
+            "x.py": "from . import _service\nget = _service.read\n"
+            "@_service.closed\nasync def post() -> int:\n    return 1\n",
+        }
+    )
+    client = project.client()
+    assert (client.get("/api/x").json(), client.post("/api/x").json()) == (1, 2)
+
+
 def test_modules_have_natural_names(project) -> None:
     import importlib
     import sys

@@ -58,9 +58,20 @@ FOUND = {
     "/api/zed/settings": ("[org]/settings", {"org": "zed"}),
     "/api/products/%25": ("products/[id]", {"id": "%"}),
     "/api/products/a%20b": ("products/[id]", {"id": "a b"}),
+    # Next.js: products/[id] with "a/b", files/[a]/[b] with "a/b" and "c", 400. See README.md.
+    "/api/files/a%2Fb/c": ("files/[...path]", {"path": "a/b/c"}),
+    "/api/products/%zz": ("products/[id]", {"id": "%zz"}),
+    # A name is matched whole: a line feed at its end belongs to it.
+    "/api/products/featured%0A": ("products/[id]", {"id": "featured\n"}),
+    "/api/files/x/y%0A": ("files/[a]/[b]", {"a": "x", "b": "y\n"}),
 }
 
 MISSED = [
+    "/api/products/a%2Fb",
+    "/api/users/3/orders%0A",
+    "/api/.well-known/thing%0A",
+    "/api/products%0A",
+    "/api%0A",
     "/api/files",
     "/api/_priv/x",
     "/api/Products/7",
