@@ -17,6 +17,8 @@ import httpx2
 import psutil
 import pytest
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
 PARTS = ("app", "filerouter", "devstack", "migrations", "pyproject.toml")

@@ -26,6 +26,8 @@ from app.main import create_app
 from app.settings import Settings
 from tests.factories import add_user, signed_in
 
+pytestmark = pytest.mark.slow
+
 # Of all addresses that the format allows, mail cannot reach those under reserved names such as `.test`.
 schemathesis.openapi.format("email", st.from_regex(r"[a-z]{1,20}@example\.com", fullmatch=True))
 schema = schemathesis.openapi.from_dict(described.openapi())

@@ -33,6 +33,8 @@ from tests.accounts.conftest import unused_port
 from tests.accounts.provider import consent, install, running
 from tests.factories import add_user, new_email, signed_in
 
+pytestmark = pytest.mark.slow
+
 CALLBACK = "https://test/api/auth/callback/acme"
 LIES = [
     "iss_response",

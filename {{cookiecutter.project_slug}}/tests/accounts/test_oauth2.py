@@ -49,6 +49,14 @@ async def people(db: AsyncSession) -> int:
     return await db.scalar(select(func.count()).select_from(User)) or 0
 
 
+async def test_providers_and_what_is_linked_are_listed(client: AsyncClient, hub: Scripted):
+    listed = (await client.get("/api/auth/providers")).json()["items"]
+    assert [item["name"] for item in listed] == ["github"]
+    await sign_in(client)
+    (identity,) = (await client.get("/api/identities")).json()["items"]
+    assert identity["provider"] == "github"
+
+
 async def test_somebody_new_gets_an_account(client: AsyncClient, hub: Scripted, db: AsyncSession):
     done = await sign_in(client)
     assert (done.status_code, done.headers["location"]) == (303, "/welcome")

@@ -29,8 +29,10 @@ from app.models.users import User
 from app.services import identities, sessions, tokens
 from app.setting_types import Provider
 from tests.accounts.conftest import MailRun
-from tests.factories import add_user, new_email, signed_in
+from tests.factories import add_user, new_address, new_email, signed_in
 from tests.passwords import PASSWORD, with_password
+
+pytestmark = pytest.mark.slow
 
 AT_ONCE = 12
 
@@ -52,7 +54,7 @@ async def racing(settings, url):
     engine = create_engine(url, pool_size=10)
     app = create_app(settings)
     app.state.sessions = create_sessions(engine)
-    transport = httpx2.ASGITransport(app, client=("10.7.7.7", 1))
+    transport = httpx2.ASGITransport(app, client=(new_address(), 1))
     async with httpx2.AsyncClient(
         transport=transport, base_url="https://test", headers={"origin": "https://test"}
     ) as client:

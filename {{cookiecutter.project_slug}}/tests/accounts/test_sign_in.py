@@ -177,6 +177,7 @@ async def test_LOGIN_3_a_forged_device_helps_nobody(client, db):
     assert statuses[-1] == 429
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["198.51.100.7", "2001:db8:0:7::"])
 async def test_LOGIN_4_spraying_from_one_network_is_429(client, network, events):
     if network.endswith("::"):

@@ -16,6 +16,8 @@ from devstack.errors import Problem
 
 from .conftest import write_project
 
+pytestmark = pytest.mark.slow
+
 
 def refuses(dev, *texts: str) -> None:
     """`dev` ends with an error that contains these texts."""

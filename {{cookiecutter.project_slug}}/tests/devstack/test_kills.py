@@ -11,6 +11,8 @@ import pytest
 
 from .conftest import ROOT, Dev, eventually, write_project
 
+pytestmark = pytest.mark.slow
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next start ends the orphans")
 
 

@@ -3,10 +3,14 @@
 import signal
 from pathlib import Path
 
+import pytest
+
 from devstack import migrations
 from devstack.engines import postgres
 
 from .conftest import eventually
+
+pytestmark = pytest.mark.slow
 
 CONFIGURATION = """
 [tool.alembic]

@@ -11,6 +11,8 @@ from devstack.tracebacks import Trimmer
 
 from .conftest import eventually
 
+pytestmark = pytest.mark.slow
+
 MORE = """
 [tool.devstack.processes.clock]
 command = "python -u -c 'import os; print(os.environ[\\"DATABASE_URL\\"][:10], flush=True); input()'"

@@ -19,6 +19,8 @@ from devstack.project import Project
 
 from .conftest import ROOT, write_project
 
+pytestmark = pytest.mark.slow
+
 
 def test_runs_everything_and_ends_cleanly(project: Path, start):
     dev = start().ready()

@@ -13,6 +13,8 @@ from pathlib import Path
 from fastapi import FastAPI
 from filerouter import FileRouter
 
+pytestmark = pytest.mark.slow
+
 assert os.environ["ENVIRONMENT"] == "development"
 
 def guard() -> None: ...
