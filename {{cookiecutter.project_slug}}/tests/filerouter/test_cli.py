@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 MAIN = """
 import os
 from pathlib import Path
 from fastapi import FastAPI
 from filerouter import FileRouter
-
-pytestmark = pytest.mark.slow
 
 assert os.environ["ENVIRONMENT"] == "development"
 
