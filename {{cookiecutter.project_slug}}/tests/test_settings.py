@@ -105,18 +105,3 @@ def test_a_process_ends_with_the_message_and_no_traceback():
     assert done.returncode == 1
     assert done.stderr.startswith("The settings have 6 problem(s):")
     assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("url", "broker"),
-    [
-        (
-            "redis://:valkey@valkey:6379/1",
-            "redis://:valkey@valkey:6379/1",
-        ),  # as compose.yaml calls its server
-        ("valkeys://:p@my-valkey.example.com:6379/1", "rediss://:p@my-valkey.example.com:6379/1"),
-        ("amqp://app:p@valkey//", "amqp://app:p@valkey//"),
-    ],
-)
-def test_only_the_scheme_is_said_in_celerys_words(url: str, broker: str):
-    assert Settings(celery_broker_url=url).broker_url == broker

@@ -110,3 +110,16 @@ async def test_two_jobs_of_one_key_are_never_begun_together(db: AsyncSession):
 
 class Turn(Job, concurrency=1):
     """One after the other."""
+
+
+@pytest.mark.parametrize(
+    ("url", "broker"),
+    [
+        ("redis://:valkey@valkey:6379/1", "redis://:valkey@valkey:6379/1"),
+        ("valkeys://:p@my-valkey.example.com:6379/1", "rediss://:p@my-valkey.example.com:6379/1"),
+        ("amqp://app:p@valkey//", "amqp://app:p@valkey//"),
+    ],
+)
+def test_only_the_scheme_is_said_in_celerys_words(url: str, broker: str):
+    """compose.yaml calls its server `valkey`."""
+    assert Settings(celery_broker_url=url).broker_url == broker
