@@ -55,9 +55,11 @@ async def cancel(db: AsyncSession, owner: str, id: UUID) -> Row:
 
 
 async def retry(db: AsyncSession, owner: str, id: UUID) -> Row:
-    """Begin it anew; Conflict unless it is dead or cancelled."""
+    """Begin it anew; Conflict unless it is dead or cancelled, and the only one if there may be one."""
     row = await find(db, owner, id)
     if not await states.retry(db, id):
+        if row.state in ("dead", "cancelled"):
+            raise Conflict("Another job with the same arguments is under way. Wait until it has ended.")
         raise Conflict(f"This job is {row.state}. Only dead and cancelled ones can be tried again.")
     return await find(db, owner, id)
 

@@ -150,6 +150,15 @@ async def test_others_cannot(member: AsyncClient, user: User, db: AsyncSession, 
     assert (answer.status_code, state in answer.json()["detail"]) == (409, True)
 
 
+async def test_a_unique_job_waits_for_the_other_to_end(member: AsyncClient, user: User, db: AsyncSession):
+    row = await add_job(db, user, state="dead", unique_key="socks")
+    other = await add_job(db, user, unique_key="socks")
+    answer = await member.post(f"/api/jobs/{row.id}/retry")
+    assert (answer.status_code, "Another job" in answer.json()["detail"]) == (409, True)
+    await member.delete(f"/api/jobs/{other.id}")
+    assert (await member.post(f"/api/jobs/{row.id}/retry")).status_code == 202
+
+
 async def test_only_messages_for_people_are_shown(member: AsyncClient, user: User, db: AsyncSession):
     for error, shown in (
         (GiveUp("The file is empty."), "The file is empty."),
