@@ -18,7 +18,6 @@ import pytest
 
 from devstack.engines import postgres
 
-ROOT = Path(__file__).parents[2]
 LIMIT = 30.0  # seconds that anything may take on a busy machine
 
 PYPROJECT = """
@@ -85,7 +84,7 @@ class Dev:
             self.process = subprocess.Popen(
                 [*wrapper, sys.executable, "-m", "devstack.cli", *arguments],
                 cwd=folder,
-                env={**inherited, "PYTHONPATH": str(ROOT), "PORT": "0", **environment},
+                env={**inherited, "PORT": "0", **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output or log,
                 stderr=subprocess.STDOUT,

@@ -63,7 +63,7 @@ def test_migrations_have_one_head(variant: str, request: pytest.FixtureRequest):
 
 @pytest.mark.parametrize("variant", ["whole", "minimal"])
 def test_golden_tree(variant: str, request: pytest.FixtureRequest, update_golden: bool):
-    golden = ROOT / "tests" / "trees" / f"{variant}.txt"
+    golden = ROOT / "tests/template/trees" / f"{variant}.txt"
     tree = "".join(f"{name}\n" for name in sorted(files(request.getfixturevalue(variant))))
     if update_golden:
         golden.write_text(tree, encoding="utf-8")

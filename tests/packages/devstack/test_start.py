@@ -17,7 +17,7 @@ from devstack import row
 from devstack.errors import Problem
 from devstack.project import Project
 
-from .conftest import ROOT, write_project
+from .conftest import write_project
 
 pytestmark = pytest.mark.slow
 
@@ -218,7 +218,7 @@ def test_env_file_that_cannot_be_read(tmp_path: Path):
 def test_help_and_unknown_options():
     def run(option: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "devstack.cli", option]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
     assert run("--help").returncode == 0
     assert "--reset" in run("--help").stdout

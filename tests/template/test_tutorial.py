@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.replay import Replay
+from tests.template.replay import Replay
 from tools.bake import ROOT
 
 CHAPTERS = sorted((ROOT / "docs/tutorial").glob("[0-9]*.md"))

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.servers import servers
-from tests.test_generated import run
+from tests.template.servers import servers
+from tests.template.test_generated import run
 
 pytestmark = [pytest.mark.posix, pytest.mark.slow]
 

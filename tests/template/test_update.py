@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.repositories import Repository, page_says, template_repository
-from tests.servers import servers
+from tests.template.repositories import Repository, page_says, template_repository
+from tests.template.servers import servers
 from tools.bake import PROJECT
 
 pytestmark = pytest.mark.slow

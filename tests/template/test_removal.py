@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.repositories import Repository
-from tests.servers import servers
-from tests.test_generated import run
+from tests.template.repositories import Repository
+from tests.template.servers import servers
+from tests.template.test_generated import run
 from tools.bake import ROOT
 
 pytestmark = [pytest.mark.posix, pytest.mark.slow]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Bake
+from tests.template.conftest import Bake
 from tools.bake import ROOT
 
 

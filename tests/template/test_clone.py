@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.repositories import Repository, page_says, redirect, template_repository
+from tests.template.repositories import Repository, page_says, redirect, template_repository
 from tools.bake import PROJECT
 
 CLONE, PULL = page_says("docs/how-to/use-as-a-team-starting-point.md", "Clone")

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from .conftest import ROOT, Dev, eventually, write_project
+from .conftest import Dev, eventually, write_project
 
 pytestmark = pytest.mark.slow
 
@@ -100,7 +100,7 @@ with postgres(pathlib.Path({str(tmp_path)!r})), valkey(pathlib.Path({str(tmp_pat
     sys.stdin.read()
 """
     pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=pipe, stdout=pipe) as run:
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe) as run:
         assert run.stdout
         assert run.stdout.readline() == b"up\n"
         servers = psutil.Process(run.pid).children(recursive=True)

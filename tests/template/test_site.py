@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.test_browser import CHROMIUM
+from tests.template.test_browser import CHROMIUM
 from tools.bake import ROOT
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine; set CHROMIUM to its path")
