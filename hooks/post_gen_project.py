@@ -1,24 +1,30 @@
-"""Name the project, remove what was not chosen, say what comes next.
+"""Name the project, remove the example if it was not wanted, and print the next steps.
 
-cookiecutter renders this file, then runs it in the new project with its own interpreter: only the standard library
-is here, nothing touches the network, and a failure would make cookiecutter delete the project.
+cookiecutter renders this file, then runs it in the new project with its own interpreter. It uses the standard library
+only and never the network, because cookiecutter deletes the project if this script fails.
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 ANSWERS = r"""{{ cookiecutter | tojson }}"""
 
-PLACEHOLDER = b'name = "saas-starter"'
+# The template runs unrendered, so these files hold valid values that are replaced here: (file, before, after).
+NAMES = (
+    ("pyproject.toml", 'name = "saas-starter"', 'name = "{project_slug}"'),
+    ("app/settings.py", 'product_name: str = "Acme"', 'product_name: str = "{project_name}"'),
+    ("openapi.json", '"title": "Acme"', '"title": "{project_name}"'),
+)
 
-# A noun has one name in every layer, so the example is everything in app/ and tests/ that is called by one of these.
+# The example is every file and folder in app/ and tests/ that has one of these names.
 EXAMPLE_NOUNS = {
     *("catalog", "contact", "exports", "files", "github", "orders", "posts", "products", "seed", "weather"),
 }
 EXAMPLE_PATHS = ("migrations/versions/*_example.py",)
 
-# What running the project in the template's own checkout leaves there, and a generated project must not inherit.
+# Created by running the project in the template's own checkout. A generated project must not inherit them.
 LEFTOVERS = (
     *(".venv", ".uv", ".dev", ".env", ".env.production", "uv.lock"),
     *(".hypothesis", ".import_linter_cache", ".pytest_cache", ".ruff_cache"),
@@ -27,8 +33,8 @@ LEFTOVERS = (
 NEXT_STEPS = """
 {slug} is ready. Next:
   cd {slug}
-  uv run dev       # starts PostgreSQL, Valkey and the API; `make dev` does the same and brings uv if you lack it
-  uv run pytest    # runs the tests; README.md shows how a file becomes an endpoint"""
+  uv run dev       # starts PostgreSQL, Valkey and the API; `make dev` also installs uv if it is missing
+  uv run pytest    # runs the tests; README.md explains how a file becomes an endpoint"""
 
 
 def remove(path):
@@ -39,8 +45,16 @@ def remove(path):
         path.unlink(missing_ok=True)
 
 
+def find_template(repo_dir, output_dir):
+    """Return the template's project folder, or None. A relative `repo_dir` starts where cookiecutter was started."""
+    for start in (os.environ.get("PWD", ""), output_dir):
+        for folder in Path(start, repo_dir).glob("*cookiecutter.project_slug*"):
+            return folder
+    return None
+
+
 def drop_leftovers(project, template):
-    """Remove what came along from a template folder that was worked in; leave a team's own files alone."""
+    """Remove untracked files that were copied from a template that was run in place, but no files of the team."""
     for name in LEFTOVERS:
         if (template / name).exists():
             remove(project / name)
@@ -48,10 +62,12 @@ def drop_leftovers(project, template):
         remove(cache)
 
 
-def name_project(project, slug):
-    """Write the slug into pyproject.toml, whose placeholder is there because the template runs unrendered."""
-    pyproject = project / "pyproject.toml"
-    pyproject.write_bytes(pyproject.read_bytes().replace(PLACEHOLDER, f'name = "{slug}"'.encode(), 1))
+def name_project(project, answers):
+    """Write the names into the files that hold a placeholder."""
+    for file, before, after in NAMES:
+        path = project / file
+        text = path.read_bytes().replace(before.encode(), after.format(**answers).encode(), 1)
+        path.write_bytes(text)
 
 
 def is_example(path):
@@ -60,7 +76,7 @@ def is_example(path):
 
 
 def drop_example(project):
-    """Remove the example, noun by noun, and put the contract of what is left in place of the whole one."""
+    """Remove the example, and replace openapi.json by that of the remaining routes."""
     for layer in (project / "app", project / "tests"):
         for path in [*layer.rglob("*")]:
             if is_example(path.relative_to(layer)):
@@ -76,11 +92,12 @@ def drop_example(project):
 
 if __name__ == "__main__":
     answers = json.loads(ANSWERS)
-    if worked_in := answers.get("_repo_dir"):  # cruft, which renders a fresh clone, does not say
-        drop_leftovers(Path(), next(Path(worked_in).glob("*cookiecutter.project_slug*")))
-    name_project(Path(), answers["project_slug"])
+    repo_dir = answers.get("_repo_dir")  # not set by cruft, which renders a fresh clone
+    if repo_dir and (template := find_template(repo_dir, answers["_output_dir"])):
+        drop_leftovers(Path(), template)
     if answers["example"]:
         remove(Path("openapi.minimal.json"))
     else:
         drop_example(Path())
+    name_project(Path(), answers)
     print(NEXT_STEPS.format(slug=answers["project_slug"]))

@@ -18,17 +18,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
-sys.path[:0] = [str(PROJECT), str(Path(__file__).parent)]
+sys.path[:0] = [str(PROJECT.parent / "tests"), str(PROJECT), str(Path(__file__).parent)]
 os.environ.setdefault("ENVIRONMENT", "test")
 os.chdir(PROJECT)
 
-from devstack.engines import valkey  # noqa: E402
-
-from app.core.cache import connected  # noqa: E402
-from app.core.cache.store import Store  # noqa: E402
 from burst import number  # noqa: E402
-from tests.core.test_cache_outage import delayed  # noqa: E402
-from tests.scripted import answer, late, scripted  # noqa: E402
+from devstack import run_valkey  # noqa: E402
+from packages.saaskit.cache.support import proxied  # noqa: E402
+from redis.asyncio import Redis  # noqa: E402
+from saaskit.cache import connect  # noqa: E402
+from saaskit.testing import delayed, respond, upstream_server  # noqa: E402
 
 MISSED: list[str] = []
 WORKERS, CALLERS = 4, 200
@@ -40,9 +39,9 @@ def row(what: str, seen: str, goal: str, met: bool) -> None:
         MISSED.append(what)
 
 
-async def commands(store: Store) -> int:
-    """Commands that the server has run so far, those of connecting and of this question left out."""
-    stats = await store.server.link.run(lambda client: client.info("commandstats"))
+async def commands(redis: Redis) -> int:
+    """Return how many commands the server has run, without those of connections and of this query."""
+    stats = await redis.info("commandstats")
     quiet = ("info", "hello", "auth", "select", "ping", "client|setinfo", "flushdb", "eval")
     # A script counts with the commands inside of it: those are what the server does.
     return sum(value["calls"] for name, value in stats.items() if name.removeprefix("cmdstat_") not in quiet)
@@ -50,18 +49,18 @@ async def commands(store: Store) -> int:
 
 async def stampede(url: str) -> None:
     print(f"Stampede: {WORKERS} processes, {CALLERS} callers each, an upstream that takes 50 ms")
-    async with scripted() as script, connected(url) as store:
-        script["/v1/value"] = late(0.05, answer('{"n": 1}'))
+    async with upstream_server() as source, Redis.from_url(url) as redis:
+        source["/v1/value"] = delayed(0.05, respond('{"n": 1}'))
         bursts = [
             await asyncio.create_subprocess_exec(
-                sys.executable, str(Path(__file__).with_name("burst.py")), url, script.url,
+                sys.executable, str(Path(__file__).with_name("burst.py")), url, source.url,
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             )
             for _ in range(WORKERS)
         ]  # fmt: skip
 
         async def phase(name: str) -> tuple[int, int, list[float], int]:
-            asked, ran = len(script.asked), await commands(store)
+            asked, ran = len(source.requests), await commands(redis)
             for burst in bursts:
                 assert burst.stdin
                 burst.stdin.write(f"{name}\n".encode())
@@ -71,7 +70,7 @@ async def stampede(url: str) -> None:
                 first, *rest = line.split()
                 errors, spread = errors + int(first), [*spread, *map(float, rest)]
             await asyncio.sleep(0.4)
-            return len(script.asked) - asked, await commands(store) - ran, sorted(spread), errors
+            return len(source.requests) - asked, await commands(redis) - ran, sorted(spread), errors
 
         def p(spread: list[float], share: float) -> float:
             return spread[min(len(spread) - 1, int(len(spread) * share))]
@@ -85,7 +84,7 @@ async def stampede(url: str) -> None:
         calls, ran, spread, errors = await phase("stale")
         row("past revalidate: upstream calls", f"{calls}", "= 1", calls == 1)
         row("past revalidate: p50, p99 ms", f"{p(spread, .5):.0f}, {p(spread, .99):.0f}", "p99 <= 50", p(spread, 0.99) <= 50)
-        script["/v1/value"] = answer(status=500)
+        source["/v1/value"] = respond(status=500)
         await asyncio.sleep(2.1)
         errors = sum([(await phase("down"))[3] for _ in range(3)])
         row("upstream down inside the window: errors", f"{errors} of {3 * WORKERS * CALLERS}", "0", not errors)
@@ -98,7 +97,6 @@ async def hits(url: str) -> None:
     print("Hits: CPU us per call, one caller, 730 bytes of JSON, median of 7 interleaved rounds")
     from burst import VALUE
     from pydantic import TypeAdapter
-    from redis.asyncio import Redis
 
     adapter, client = TypeAdapter(type(VALUE)), Redis.from_url(url)
     await client.set("bare", adapter.dump_json(VALUE))
@@ -106,22 +104,22 @@ async def hits(url: str) -> None:
     async def bare() -> None:
         adapter.validate_json(await client.get("bare"))
 
-    async with connected(url) as store:
+    async with connect(url) as store:
         from burst import local, remote, tagged
 
-        def elsewhere(call: Callable) -> Callable:
-            """As a process that has no copy: with its own, it would neither name the key nor decode."""
+        def without_memory(call: Callable) -> Callable:
+            """Call it as a process that has no entry in memory, which has to name the key and to decode."""
 
             async def fresh() -> None:
-                store.local.copies.clear()
-                store.local.bytes = 0
+                store.memory.entries.clear()
+                store.memory.bytes = 0
                 await call()
 
             return fresh
 
         kinds: dict[str, tuple[Callable, int]] = {
             "bare": (bare, 2000), "local": (local, 40000), "again": (remote, 2000),
-            "remote": (elsewhere(remote), 2000), "tagged": (elsewhere(tagged), 2000),
+            "remote": (without_memory(remote), 2000), "tagged": (without_memory(tagged), 2000),
         }  # fmt: skip
         took: dict[str, list[float]] = {name: [] for name in kinds}
         for _ in range(8):
@@ -137,10 +135,10 @@ async def hits(url: str) -> None:
         row("hit in the process, us", f"{us['local']:.2f} ({spread['local']})", "", True)
         row("  GET + decode / hit in the process", f"{ratio:.0f} x", ">= 50 x", ratio >= 50)
         ratio = us["remote"] / us["bare"]
-        row("hit in Valkey that the process has a copy of, us", f"{us['again']:.1f} ({spread['again']})", "", True)
+        row("hit in Valkey, with the entry in memory, us", f"{us['again']:.1f} ({spread['again']})", "", True)
         row("hit in Valkey, us", f"{us['remote']:.1f} ({spread['remote']})", "", True)
         row("  hit in Valkey / GET + decode", f"{ratio:.2f} x", "<= 1.3 x", ratio <= 1.3)
-        row("  with one tag (two marks more to read)", f"{us['tagged'] / us['bare']:.2f} x", "", True)
+        row("  with one tag (two versions more to read)", f"{us['tagged'] / us['bare']:.2f} x", "", True)
     await client.aclose()
 
 
@@ -158,18 +156,18 @@ async def lateness(times: int) -> list[float]:
 async def outage(folder: Path) -> None:
     print("Outage of Valkey: how late a caller is, ms")
     for seconds in (0.06, 0.15):
-        with valkey(folder / str(seconds)) as base:
-            async with delayed(base, 0) as (url, delay), connected(f"{url}/0"):
+        with run_valkey(folder / str(seconds)) as base:
+            async with proxied(base) as proxy, connect(f"{proxy.url}/0"):
                 await number("warm")
-                delay[0] = seconds
+                proxy.delay = seconds
                 late_by = await lateness(20)
                 name = f"SLOW by {seconds * 1000:.0f} ms"
                 row(f"{name}: first call", f"{late_by[0]:.0f}", "<= 600", late_by[0] <= 600)
                 row(f"{name}: slowest of the next 19, in 1 s", f"{max(late_by[1:]):.1f}", "<= 50", max(late_by[1:]) <= 50)
     for blow in (signal.SIGKILL, signal.SIGSTOP):
-        with valkey(folder / blow.name) as base:
+        with run_valkey(folder / blow.name) as base:
             pid = int((folder / blow.name / "valkey/pid").read_text())
-            async with connected(f"{base}/0") as store:
+            async with connect(f"{base}/0") as store:
                 await number("warm")
                 os.kill(pid, blow)
                 late_by = await lateness(50)
@@ -178,10 +176,10 @@ async def outage(folder: Path) -> None:
                 row(f"{blow.name}: slowest of the next 49, in 2.5 s", f"{max(late_by[1:]):.1f}", "<= 50", max(late_by[1:]) <= 50)
                 if blow == signal.SIGSTOP:
                     back = time.perf_counter()
-                    while store.server.link.away and time.perf_counter() - back < 10:
+                    while store.backend.connection.state != "available" and time.perf_counter() - back < 10:
                         await number("again")
                         await asyncio.sleep(0.05)
-                    row("SIGCONT: used again after", f"{(time.perf_counter() - back) * 1000:.0f}", "<= 2000", not store.server.link.away)
+                    row("SIGCONT: used again after", f"{(time.perf_counter() - back) * 1000:.0f}", "<= 2000", store.backend.connection.state == "available")
 
 
 async def main() -> None:
@@ -189,7 +187,7 @@ async def main() -> None:
     parser.add_argument("sections", nargs="*")
     chosen = parser.parse_args()
     wanted = chosen.sections or ["stampede", "hits", "outage", "relay"]
-    with tempfile.TemporaryDirectory() as name, valkey(Path(name) / "main") as base:
+    with tempfile.TemporaryDirectory() as name, run_valkey(Path(name) / "main") as base:
         if "stampede" in wanted:
             await stampede(f"{base}/1")
         if "hits" in wanted:

@@ -24,15 +24,15 @@ os.environ.setdefault("ENVIRONMENT", "test")
 
 import httpx2  # noqa: E402
 import psutil  # noqa: E402
-from devstack.engines import valkey  # noqa: E402
+from devstack import run_valkey  # noqa: E402
 from fastapi import FastAPI  # noqa: E402
 from pydantic import BaseModel, ConfigDict  # noqa: E402
-
-from app.core.cache import cached, connected  # noqa: E402
-from app.core.http import Envelope  # noqa: E402
-from app.core.logging import configure_logging  # noqa: E402
-from app.core.upstream import Upstream  # noqa: E402
-from tests.scripted import answer, late, scripted  # noqa: E402
+from saaskit import upstream  # noqa: E402
+from saaskit.cache import cached, connect  # noqa: E402
+from saaskit.logging import configure_logging  # noqa: E402
+from saaskit.settings import Settings  # noqa: E402
+from saaskit.testing import delayed, respond, upstream_server  # noqa: E402
+from saaskit.web.request_context import RequestContextMiddleware  # noqa: E402
 
 ROUTE = """export async function GET(request) {
   const city = request.nextUrl.searchParams.get("city")
@@ -41,7 +41,7 @@ ROUTE = """export async function GET(request) {
 }
 """
 ROUNDS = 4
-upstream = Upstream("bench", base_url=os.environ.get("UPSTREAM_URL", ""))
+api = upstream.Upstream("bench", base_url=os.environ.get("UPSTREAM_URL", ""))
 
 
 class Value(BaseModel):
@@ -51,18 +51,18 @@ class Value(BaseModel):
 
 @cached("value", revalidate=600)
 async def value(city: str) -> Value:
-    return await upstream.get("/v1/value", model=Value, params={"city": city})
+    return await api.get("/v1/value", model=Value, params={"city": city})
 
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     configure_logging("error", json=False)
-    async with connected(os.environ["REDIS_URL"]):
+    async with upstream.connect(Settings()), connect(os.environ["REDIS_URL"]):
         yield
 
 
 plain = FastAPI(lifespan=lifespan)
-ours = Envelope(plain, https=False)
+ours = RequestContextMiddleware(plain)
 
 
 @plain.get("/api/weather")
@@ -89,10 +89,10 @@ async def main(folder: Path) -> None:
     next_ = [str(folder / "node_modules/.bin/next")]
     if not (folder / ".next/BUILD_ID").exists():
         subprocess.run([*next_, "build"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    with tempfile.TemporaryDirectory() as name, valkey(Path(name)) as redis:
-        async with scripted() as script:
-            script["/v1/value"] = late(0.05, answer('{"n": 1}'))
-            env = os.environ | {"UPSTREAM_URL": script.url, "REDIS_URL": f"{redis}/0", "PYTHONPATH": f"{PROJECT}:{HERE}"}
+    with tempfile.TemporaryDirectory() as name, run_valkey(Path(name)) as redis:
+        async with upstream_server() as source:
+            source["/v1/value"] = delayed(0.05, respond('{"n": 1}'))
+            env = os.environ | {"UPSTREAM_URL": source.url, "REDIS_URL": f"{redis}/0", "PYTHONPATH": f"{PROJECT}:{HERE}"}
             ports = {"next": free(), "ours": free()}
             granian = f"-m granian --interface asgi --log-level error --host 127.0.0.1 --port {ports['ours']} beside_next:ours"
             servers = {
@@ -100,7 +100,7 @@ async def main(folder: Path) -> None:
                 "ours": subprocess.Popen([sys.executable, *granian.split()], cwd=PROJECT, env=env | {"LOG_LEVEL": "error"}, stderr=subprocess.DEVNULL),
             }
             try:
-                await measure(script, servers, ports)
+                await measure(source, servers, ports)
             finally:
                 for server in servers.values():
                     for each in psutil.Process(server.pid).children(recursive=True):
@@ -109,7 +109,7 @@ async def main(folder: Path) -> None:
                     server.wait()
 
 
-async def measure(script, servers: dict, ports: dict[str, int]) -> None:
+async def measure(source, servers: dict, ports: dict[str, int]) -> None:
     urls = {name: f"http://127.0.0.1:{port}/api/weather" for name, port in ports.items()}
     limits = httpx2.Limits(max_connections=200, max_keepalive_connections=200)
     async with httpx2.AsyncClient(timeout=60, limits=limits) as client:
@@ -124,10 +124,10 @@ async def measure(script, servers: dict, ports: dict[str, int]) -> None:
         calls: dict[str, list[int]] = {name: [] for name in urls}
         for turn in range(ROUNDS):
             for name, url in urls.items():
-                asked = len(script.asked)
+                asked = len(source.requests)
                 found = await asyncio.gather(*(client.get(f"{url}?city={name}-{turn}") for _ in range(200)))
                 assert all(each.json() == {"n": 1} for each in found)
-                calls[name].append(len(script.asked) - asked)
+                calls[name].append(len(source.requests) - asked)
         print("200 concurrent misses, upstream calls:", calls, flush=True)
     used: dict[str, list[float]] = {name: [] for name in urls}
     for _ in range(ROUNDS + 1):

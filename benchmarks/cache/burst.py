@@ -12,10 +12,10 @@ os.environ.setdefault("ENVIRONMENT", "test")
 os.chdir(PROJECT)
 
 from pydantic import BaseModel, ConfigDict  # noqa: E402
-
-from app.core.cache import cached, connected  # noqa: E402
-from app.core.logging import configure_logging  # noqa: E402
-from app.core.upstream import Upstream  # noqa: E402
+from saaskit import upstream  # noqa: E402
+from saaskit.cache import cached, connect  # noqa: E402
+from saaskit.logging import configure_logging  # noqa: E402
+from saaskit.settings import Settings  # noqa: E402
 
 
 class Value(BaseModel):
@@ -36,12 +36,12 @@ class Page(BaseModel):
 
 
 VALUE = Page(items=tuple(Line(id=n, name=f"a lamp for desk {n}", price=19.5 + n) for n in range(14)))
-upstream = Upstream("bench", base_url=sys.argv[2] if len(sys.argv) > 2 else "")
+api = upstream.Upstream("bench", base_url=sys.argv[2] if len(sys.argv) > 2 else "")
 
 
 @cached("weather", revalidate=2, expire=3600, stale_if_error=3600, tags=lambda key: [f"city:{key}"])
 async def weather(key: str) -> Value:
-    return await upstream.get("/v1/value", model=Value)
+    return await api.get("/v1/value", model=Value)
 
 
 @cached("number", revalidate=60)
@@ -67,7 +67,7 @@ async def tagged() -> Page:
 async def main(url: str) -> None:
     """For each line of input: 200 callers at once; prints errors and milliseconds."""
     configure_logging("error", json=False)
-    async with connected(url):
+    async with upstream.connect(Settings()), connect(url):
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         while phase := (await reader.readline()).decode().strip():

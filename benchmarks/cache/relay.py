@@ -1,4 +1,4 @@
-"""The relay beside a bare one: the same server, the same httpx2, none of the care."""
+"""The streaming proxy compared with a bare one: the same server and httpx2, without limits, breaker and checks."""
 
 import asyncio
 import os
@@ -13,24 +13,25 @@ import httpx2
 import psutil
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
-from tests.scripted import answer, flood, head, scripted
+from saaskit.testing import UpstreamServer, flood, respond, response_head, upstream_server
 
 MIB = 1024 * 1024
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1] / "{{cookiecutter.project_slug}}"
+TESTS = HERE.parents[1] / "tests"
 ROUNDS = 5
 
 bare = FastAPI()
 client: httpx2.AsyncClient | None = None
 
 
-@bare.get("/relay/{path:path}")
-async def relay(path: str, request: Request) -> StreamingResponse:
-    """What one writes first."""
+@bare.get("/example/{path:path}")
+async def forward(path: str, request: Request) -> StreamingResponse:
+    """The simplest proxy that streams."""
     global client
     client = client or httpx2.AsyncClient(base_url=os.environ["UPSTREAM_URL"], timeout=10)
-    answer = await client.send(client.build_request("GET", f"/{path}"), stream=True)
-    return StreamingResponse(answer.aiter_raw(), answer.status_code, {"content-type": answer.headers["content-type"]})
+    response = await client.send(client.build_request("GET", f"/{path}"), stream=True)
+    return StreamingResponse(response.aiter_raw(), response.status_code, {"content-type": response.headers["content-type"]})
 
 
 def port() -> int:
@@ -40,32 +41,32 @@ def port() -> int:
 
 
 async def compare(row: Callable[[str, str, str, bool], None]) -> None:
-    print("Relay: ours beside a bare httpx2 relay, both on granian, rounds in turn")
-    async with scripted() as script:
-        env = os.environ | {"UPSTREAM_URL": script.url, "PYTHONPATH": f"{PROJECT}:{HERE}", "ENVIRONMENT": "test"}
+    print("Proxy: ours beside a bare httpx2 proxy, both on granian, in alternating rounds")
+    async with upstream_server() as server:
+        env = os.environ | {"UPSTREAM_URL": server.url, "PYTHONPATH": f"{TESTS}:{HERE}", "ENVIRONMENT": "test"}
         servers, urls = {}, {}
-        for name, target in (("ours", "tests.core.relay_app:wrapped"), ("bare", "relay:bare")):
+        for name, target in (("ours", "packages.saaskit.upstream.proxy_app:app"), ("bare", "relay:bare")):
             number = port()
             program = f"-m granian --interface asgi --no-ws --log-level error --host 127.0.0.1 --port {number} {target}"
             servers[name] = await asyncio.create_subprocess_exec(sys.executable, *program.split(), cwd=PROJECT, env=env, stderr=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL)
             urls[name] = f"http://127.0.0.1:{number}"
         try:
-            await _measure(script, servers, urls, row)
+            await _measure(server, servers, urls, row)
         finally:
-            for server in servers.values():
-                server.terminate()
-                await server.wait()
+            for process in servers.values():
+                process.terminate()
+                await process.wait()
 
 
-async def _measure(script, servers: dict, urls: dict[str, str], row: Callable) -> None:
-    script["/files/small"] = answer(b'{"n": 1}' * 100)
-    script["/files/some"] = flood(20 * MIB)
-    script["/files/large"] = flood(200 * MIB)
+async def _measure(server: UpstreamServer, servers: dict, urls: dict[str, str], row: Callable) -> None:
+    server["/files/small"] = respond(b'{"n": 1}' * 100)
+    server["/files/some"] = flood(20 * MIB)
+    server["/files/large"] = flood(200 * MIB)
     async with httpx2.AsyncClient(timeout=60) as client:
         for url in urls.values():
             for _ in range(300):
                 try:
-                    await client.get(f"{url}/relay/files/small")
+                    await client.get(f"{url}/example/files/small")
                     break
                 except httpx2.TransportError:
                     await asyncio.sleep(0.1)
@@ -76,17 +77,17 @@ async def _measure(script, servers: dict, urls: dict[str, str], row: Callable) -
         growth: dict[str, list[int]] = {name: [] for name in urls}
         for _ in range(ROUNDS + 1):
             for name, url in urls.items():
-                await client.get(f"{url}/relay/files/some")  # what the system took from an idle process comes back
-                before = most = workers[name].memory_info().rss
+                await client.get(f"{url}/example/files/some")  # what the system took from an idle process comes back
+                before = peak = workers[name].memory_info().rss
                 started = time.perf_counter()
-                async with client.stream("GET", f"{url}/relay/files/large") as got:
+                async with client.stream("GET", f"{url}/example/files/large") as got:
                     async for _ in got.aiter_raw():
-                        most = max(most, workers[name].memory_info().rss)
+                        peak = max(peak, workers[name].memory_info().rss)
                 speed[name].append(200 / (time.perf_counter() - started))
-                growth[name].append(most - before)
+                growth[name].append(peak - before)
                 used, started = sum(workers[name].cpu_times()[:2]), time.perf_counter()
                 for _ in range(150):
-                    await client.get(f"{url}/relay/files/small")
+                    await client.get(f"{url}/example/files/small")
                 rate[name].append(150 / (time.perf_counter() - started))
                 cpu[name].append((sum(workers[name].cpu_times()[:2]) - used) / 150 * 1e6)
         mid = {kind: {name: statistics.median(each[1:]) for name, each in table.items()} for kind, table in (("speed", speed), ("rate", rate), ("cpu", cpu))}
@@ -102,17 +103,17 @@ async def _measure(script, servers: dict, urls: dict[str, str], row: Callable) -
 
         sent: list[float] = []
 
-        async def events(asked, writer) -> None:
-            writer.write(head(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"}))
+        async def events(request, writer) -> None:
+            writer.write(response_head(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"}))
             await writer.drain()
             await asyncio.sleep(0.1)
             sent.append(time.perf_counter())
             writer.write(b"3\r\na\n\n\r\n0\r\n\r\n")
 
-        script["/files/events"] = events
+        server["/files/events"] = events
         arrived = []
         for _ in range(20):
-            async with client.stream("GET", f"{urls['ours']}/relay/files/events") as got:
+            async with client.stream("GET", f"{urls['ours']}/example/files/events") as got:
                 arrived.append([time.perf_counter() async for _ in got.aiter_raw()][0])
         late = sorted((there - here) * 1000 for here, there in zip(sent, arrived, strict=True))
         row("first event after it was sent, ms: median, slowest of 20", f"{late[10]:.1f}, {late[-1]:.1f}", "<= 20", late[10] <= 20)

@@ -1,11 +1,11 @@
-"""The application's worker with the tests' jobs, and a plain Celery task beside them to compare with."""
+"""The tests' worker with a plain Celery task beside the jobs, for comparison."""
 
 import time
 
-import tests.jobs.kinds  # noqa: F401
-from app import worker
 from celery import Celery, signals
+from packages.saaskit.jobs.worker import lifespan, settings
 from redis import Redis
+from saaskit.jobs.worker import run_worker
 
 
 @signals.celeryd_init.connect
@@ -18,4 +18,4 @@ def _add_plain_task(instance: object, conf: object, **_: object) -> None:
 
 
 if __name__ == "__main__":
-    worker.main()
+    run_worker(settings, lifespan)

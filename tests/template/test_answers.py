@@ -74,7 +74,7 @@ def test_unusual_names_arrive_unchanged(generate: Bake, output: Path, name: str,
     assert project["authors"] == [{"name": name}]
 
 
-@pytest.mark.parametrize("slug", ["app", "test", "filerouter", "007"])
+@pytest.mark.parametrize("slug", ["app", "test", "migrations", "007"])
 def test_slugs_that_look_reserved_and_are_not(generate: Bake, output: Path, slug: str):
     assert generate(project_slug=slug).returncode == 0
     assert pyproject(output, slug)["name"] == slug

@@ -116,12 +116,10 @@ def test_ignored_names_are_plain():
 
 
 def test_cookiecutter_copies_everything_that_is_not_personal():
-    assert json.loads((ROOT / "cookiecutter.json").read_text())["_copy_without_render"] == ["[!LRp]*"]
-    assert {path.name for path in PROJECT.iterdir() if path.name[0] in "LRp"} == {
-        "LICENSE",
-        "README.md",
-        "pyproject.toml",
-    }
+    copied = json.loads((ROOT / "cookiecutter.json").read_text())["_copy_without_render"]
+    assert copied == ["[!LRp]*", "packages"]
+    names = {path.name for path in PROJECT.iterdir() if path.name[0] in "LRp"}
+    assert names - {"packages"} == {"LICENSE", "README.md", "pyproject.toml"}
 
 
 @pytest.mark.posix

@@ -1,39 +1,49 @@
-"""Which files a project gets, and which of them are its own."""
+"""The files of a generated project, and those of them that are personalised."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.template.conftest import Bake
 from tools.bake import PROJECT, ROOT, bake
 
-PERSONAL = {"LICENSE", "README.md", "pyproject.toml"}
+RENDERED = {"LICENSE", "README.md", "pyproject.toml"}
+"""Files that cookiecutter renders."""
+PERSONAL = RENDERED | {"app/settings.py", "openapi.json"}
+"""Files that hold an answer."""
 
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_copy_is_what_git_would_commit(template: Path):
+def test_the_copy_is_the_checkout_as_git_would_commit_it(template: Path):
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
     assert set(files(template)) == {name for name in listed if (ROOT / name).is_file()}
 
 
-def test_exactly_the_personal_files_are_personalised(whole: Path, template: Path):
-    """Everything else arrives byte for byte, whatever braces it holds: code is never a template."""
-    shipped, generated = files(template / PROJECT.name), files(whole)
+@pytest.mark.parametrize(("name", "personal"), [("Acme", RENDERED), ("Night Owl", PERSONAL)])
+def test_only_the_personal_files_differ_from_the_template(
+    generate: Bake, output: Path, template: Path, name: str, personal: set[str]
+):
+    """All other files arrive byte for byte, whatever braces they contain: code is never a template."""
+    assert generate(project_name=name, project_slug="acme").returncode == 0
+    shipped, generated = files(template / PROJECT.name), files(output / "acme")
     assert set(shipped) - set(generated) == {"openapi.minimal.json"}
-    assert not set(generated) - set(shipped), "a hook made these"
-    assert {name for name in generated if generated[name] != shipped[name]} == PERSONAL
+    assert not set(generated) - set(shipped), "a hook created them"
+    assert {name for name in generated if generated[name] != shipped[name]} == personal
 
 
 def test_the_minimal_project_is_the_whole_one_with_files_removed(whole: Path, minimal: Path, template: Path):
     more, less = files(whole), files(minimal)
     assert not set(less) - set(more)
-    assert {name for name in less if less[name] != more[name]} <= PERSONAL | {"openapi.json"}
+    assert {name for name in less if less[name] != more[name]} <= RENDERED | {"openapi.json"}
     assert less["openapi.json"] == files(template / PROJECT.name)["openapi.minimal.json"]
     assert [path for path in minimal.rglob("*") if path.is_dir() and not any(path.iterdir())] in (
         [],
@@ -45,13 +55,13 @@ def test_the_minimal_project_is_the_whole_one_with_files_removed(whole: Path, mi
 def test_no_template_syntax_ships(variant: str, request: pytest.FixtureRequest):
     for name, content in files(request.getfixturevalue(variant)).items():
         assert not re.search(rb"\{[{%].*cookiecutter", content), name
-        if name in PERSONAL:
+        if name in RENDERED:
             assert not [mark for mark in (b"{{", b"{%", b"{#", b"saas-starter") if mark in content], name
 
 
 @pytest.mark.parametrize("variant", ["whole", "minimal"])
 def test_migrations_have_one_head(variant: str, request: pytest.FixtureRequest):
-    """In both: no migration builds upon one that its project lacks. CONTRIBUTING.md says how."""
+    """No migration depends on one that its variant does not have. CONTRIBUTING.md explains how."""
     folder = request.getfixturevalue(variant) / "migrations/versions"
     text = "\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
     revisions = re.findall(r"^revision = \"(\w+)\"", text, re.MULTILINE)
@@ -67,13 +77,13 @@ def test_golden_tree(variant: str, request: pytest.FixtureRequest, update_golden
     tree = "".join(f"{name}\n" for name in sorted(files(request.getfixturevalue(variant))))
     if update_golden:
         golden.write_text(tree, encoding="utf-8")
-    assert tree == golden.read_text(encoding="utf-8"), "if this is what you want: make golden"
+    assert tree == golden.read_text(encoding="utf-8"), "if this is intended: make golden"
 
 
 def test_a_checkout_that_was_worked_in_gives_the_same_project(
     tmp_path: Path, template: Path, whole: Path, output: Path
 ):
-    """`uvx cookiecutter .` after `uv run dev` in place: nothing of that run reaches the new project."""
+    """`uvx cookiecutter .` after `uv run dev` in place: no file of that run reaches the new project."""
     worked_in = shutil.copytree(template, tmp_path / "saas-starter") / PROJECT.name
     for name in (".venv/lib/a.py", ".dev/postgres/PG_VERSION", "app/__pycache__/a.pyc", ".ruff_cache/x"):
         (worked_in / name).parent.mkdir(parents=True, exist_ok=True)
@@ -82,3 +92,14 @@ def test_a_checkout_that_was_worked_in_gives_the_same_project(
         (worked_in / name).write_text("{{ undefined.undefined }}")
     assert bake(worked_in.parent, output).returncode == 0
     assert files(output / "acme") == files(whole)
+
+
+def test_the_path_of_the_template_may_be_relative(template: Path, tmp_path: Path, whole: Path):
+    checkout = shutil.copytree(template, tmp_path / "saas-starter")
+    (checkout / PROJECT.name / ".env").write_text("SECRET=ours")
+    command = [sys.executable, "-m", "cookiecutter", "saas-starter", "--no-input", "-o", "projects"]
+    environment = os.environ | {"PWD": str(tmp_path), "HOME": str(tmp_path / "home")}
+    (tmp_path / "home").mkdir()
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert files(tmp_path / "projects/acme") == files(whole)

@@ -1,140 +1,156 @@
-"""What handlers ask for by type: `async def get(id: Id, db: Db, user: CurrentUser) -> Product`."""
+"""Dependencies that handlers declare by type: `async def get(id: Id, db: Db, user: CurrentUser)`."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends
+from fastapi.params import Depends as Dependency
 from fastapi.security import APIKeyCookie
+from saaskit import cache
+from saaskit.db import Sessionmaker
+from saaskit.errors import Forbidden, Unauthorized
+from saaskit.oauth import OAuthProviders
+from saaskit.ratelimit import Limit
+from saaskit.web import ClientInfo, client_info, get_cookie
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import HTTPConnection
 
-from app.core import cache, cookies
-from app.core.client import Client as ClientOf
-from app.core.client import client_of
-from app.core.db import Sessions
-from app.core.errors import Forbidden, Unauthorized
-from app.core.work import Work as WorkOf
-from app.services import sessions
-from app.services.sessions import SignedIn
+from app.accounts import browser, sessions
+from app.accounts.context import AccountContext
+from app.accounts.sessions import AuthenticatedUser
 from app.settings import Settings
+from app.state import get_state
 
-# `async def` throughout: FastAPI sends others to a thread, which costs more than what they do.
+# All dependencies are `async def`: FastAPI runs others in a thread, which costs more than their work.
 
 
-async def _transaction(connection: HTTPConnection) -> AsyncIterator[AsyncSession]:
-    async with connection.app.state.sessions.begin() as session:
+async def _db(connection: HTTPConnection) -> AsyncIterator[AsyncSession]:
+    async with get_state(connection)["sessionmaker"].begin() as session:
         yield session
 
 
-# "function": commits before the answer is sent, so that a 201 is never followed by a failed commit.
-Db = Annotated[AsyncSession, Depends(_transaction, scope="function")]
+# scope="function" commits before the response is sent, so a failed commit can never follow a 201.
+Db = Annotated[AsyncSession, Depends(_db, scope="function")]
 """The request's transaction: committed when the handler returns, rolled back when it raises."""
 
 
-async def _sessions(connection: HTTPConnection) -> Sessions:
-    return connection.app.state.sessions
+async def _sessionmaker(connection: HTTPConnection) -> Sessionmaker:
+    return get_state(connection)["sessionmaker"]
 
 
-NewSessions = Annotated[Sessions, Depends(_sessions)]
-"""Transactions of the handler's own, for answers that outlive the request's."""
+NewTransaction = Annotated[Sessionmaker, Depends(_sessionmaker)]
+"""Opens transactions of the handler's own: `async with new_transaction.begin() as db:`. For streams."""
 
 
 async def _settings(connection: HTTPConnection) -> Settings:
-    return connection.app.state.settings
+    return get_state(connection)["settings"]
 
 
-Config = Annotated[Settings, Depends(_settings)]
-"""The process's settings."""
+AppSettings = Annotated[Settings, Depends(_settings)]
+"""The application's settings."""
 
 
-async def _client(connection: HTTPConnection) -> ClientOf:
-    return client_of(connection)
+async def _client(connection: HTTPConnection) -> ClientInfo:
+    return client_info(connection)
 
 
-Client = Annotated[ClientOf, Depends(_client)]
-"""Who is calling: address, browser, request id."""
+Client = Annotated[ClientInfo, Depends(_client)]
+"""The client: IP address, user agent, request id."""
 
 
-async def _work(connection: HTTPConnection, client: Client) -> WorkOf:
-    state = connection.app.state
-    return WorkOf(
-        sessions=state.sessions,
-        throttle=state.throttle,
-        providers=state.providers,
-        settings=state.settings,
-        client=client,
-    )
+async def _browser_cookies(connection: HTTPConnection) -> browser.BrowserCookies:
+    return browser.get_cookies(connection)
 
 
-Work = Annotated[WorkOf, Depends(_work)]
-"""Instead of `Db` where the service waits for something slow between two transactions."""
+Cookies = Annotated[browser.BrowserCookies, Depends(_browser_cookies)]
+"""The product's cookies as the browser sent them; nothing is verified yet."""
 
 
-async def _find_user(connection: HTTPConnection) -> SignedIn | None:
-    token = cookies.read(connection, cookies.SESSION)
-    user = await _of_session(connection, token) if token else None
-    cache.serve(cache.Audience(user=str(user.id) if user else ""))
+async def _oauth(connection: HTTPConnection) -> OAuthProviders:
+    return get_state(connection)["oauth"]
+
+
+OAuth = Annotated[OAuthProviders, Depends(_oauth)]
+"""The OAuth providers that users can sign in with."""
+
+
+async def _account_context(connection: HTTPConnection, client: Client) -> AccountContext:
+    state = get_state(connection)
+    return AccountContext(state["sessionmaker"], state["rate_limiter"], state["settings"], client)
+
+
+Account = Annotated[AccountContext, Depends(_account_context)]
+"""For account services that do slow work, such as hashing a password, between two transactions."""
+
+
+async def _find_user(connection: HTTPConnection) -> AuthenticatedUser | None:
+    user = None
+    if token := get_cookie(connection, browser.SESSION):
+        # Not in `Db`: a stream would hold that connection until its end.
+        async with get_state(connection)["autocommit_engine"].begin() as db:
+            user = await sessions.find(db, token)
+    cache.vary_by_user(str(user.id) if user else "")
     return user
 
 
-async def _of_session(connection: HTTPConnection, token: str) -> SignedIn | None:
-    # Not in `Db`: a stream, or a handler that waits, would hold the connection until its end.
-    state = connection.app.state
-    async with getattr(state, "lookups", state.sessions).begin() as db:
-        return await sessions.find(db, token)
+class _SessionCookie(APIKeyCookie):
+    """Documents the cookie in OpenAPI and finds its user, in one dependency."""
+
+    async def __call__(self, connection: HTTPConnection) -> AuthenticatedUser:  # type: ignore[override]
+        """Return the user; raises Unauthorized without a valid session."""
+        if user := await _find_user(connection):
+            return user
+        hint = " (To make this route public, set `config = RouteConfig(public=True)` in its file.)"
+        raise Unauthorized("Sign in first." + ("" if get_state(connection)["settings"].production else hint))
 
 
-MaybeUser = Annotated[SignedIn | None, Depends(_find_user)]
-"""Who is signed in, or None."""
-
-
-class _SignedIn(APIKeyCookie):
-    """Shows in OpenAPI that a route needs the cookie. One dependency: FastAPI solves all anew at each use."""
-
-    async def __call__(self, connection: HTTPConnection) -> SignedIn:  # type: ignore[override]
-        """The user; Unauthorized for strangers."""
-        user = await _find_user(connection)
-        if user is None:
-            hint = " (To open this route, say `config = RouteConfig(public=True)` in its file.)"
-            raise Unauthorized("Sign in first." + ("" if connection.app.state.settings.production else hint))
-        return user
-
-
-require_user = _SignedIn(
-    name=cookies.SESSION,
+require_user = _SessionCookie(
+    name=browser.SESSION,
     scheme_name="session",
-    description="Set when you sign in; your browser keeps it.",
+    description="Set by signing in; browsers send it automatically.",
     auto_error=False,
 )
-"""The guard of every route whose file does not say `public=True`."""
+"""The guard of every route whose file does not set `public=True`."""
 
-CurrentUser = Annotated[SignedIn, Depends(require_user)]
-"""Who is signed in; a route that asks for it answers 401 to strangers, also in a public file."""
+CurrentUser = Annotated[AuthenticatedUser, Depends(require_user)]
+"""The signed-in user. Without one the response is 401, in a public file too."""
 
 
-async def _owner(user: CurrentUser) -> str:
+async def _user_id(user: CurrentUser) -> str:
     return str(user.id)
 
 
-Owner = Annotated[str, Depends(_owner)]
-"""Whose jobs these are: the user's id, as the table of jobs writes it."""
+JobOwner = Annotated[str, Depends(_user_id)]
+"""The owner of the caller's jobs: the user's id as text."""
 
 
-async def _fresh_user(user: CurrentUser) -> SignedIn:
-    if not user.fresh:
-        message = "Sign in again: this needs a sign-in within the last 10 minutes."
-        error = {"location": "cookie", "field": cookies.SESSION, "message": message, "type": "sign_in_again"}
+async def _recent_user(user: CurrentUser) -> AuthenticatedUser:
+    if not user.signed_in_recently:
+        message = "Sign in again: this requires a sign-in within the last 10 minutes."
+        error = {"location": "cookie", "field": browser.SESSION, "message": message, "type": "sign_in_again"}
         raise Forbidden(message, errors=[error], event="session.not_fresh", user_id=user.id)
     return user
 
 
-FreshUser = Annotated[SignedIn, Depends(_fresh_user)]
-"""Who signed in a few minutes ago: for acts that a stolen session must not be enough for."""
+RecentUser = Annotated[AuthenticatedUser, Depends(_recent_user)]
+"""A user who signed in within the last 10 minutes, for actions that a stolen session must not suffice for."""
 
 
-async def _browser(connection: HTTPConnection) -> cookies.Browser:
-    return cookies.browser_of(connection)
+def limit_per_user(limit: Limit) -> Dependency:
+    """Return a route dependency that counts the user's requests; raises TooManyRequests."""
+
+    async def check(connection: HTTPConnection, user: CurrentUser) -> None:
+        limiter = get_state(connection)["rate_limiter"]
+        await limiter.check([(limit, str(user.id))], event=f"{limit.name}.throttled")
+
+    return Depends(check)
 
 
-Browser = Annotated[cookies.Browser, Depends(_browser)]
-"""Our cookies as they were sent, whoever they belong to."""
+def limit_per_network(limit: Limit) -> Dependency:
+    """Return a route dependency that counts requests from the client's network; raises TooManyRequests."""
+
+    async def check(connection: HTTPConnection, client: Client) -> None:
+        limiter = get_state(connection)["rate_limiter"]
+        await limiter.check([(limit, client.network)], event=f"{limit.name}.throttled")
+
+    return Depends(check)

@@ -1,4 +1,4 @@
-"""Example data that looks real and is the same every time: `uv run python -m app.seed`."""
+"""Fill the database with example data, the same every time: `uv run python -m app.seed`."""
 
 import asyncio
 import random
@@ -7,27 +7,26 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from saaskit.db import create_engine, create_sessionmaker
+from saaskit.security import hash_password
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.db import create_engine, create_sessions
-from app.core.passwords import hash_password
-from app.models.files import File
-from app.models.orders import Order, OrderItem
-from app.models.passwords import Password
-from app.models.posts import Post
-from app.models.products import Product
-from app.models.users import User
+from app.accounts.models import Password, User
+from app.files.models import File
+from app.orders.models import Order, OrderItem
+from app.posts.models import Post
+from app.products.models import Product
 from app.settings import get_settings
 
 NOW = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery staple"  # noqa: S105 (example data)
 SIGN_IN = f"sign in as ada-lindqvist@example.com with the password: {PASSWORD}"
-"""It is everybody's."""
-PEOPLE = """Ada Lindqvist, Bruno Okafor, Chiara Romano, Diego Fuentes, Elif Yilmaz, Farid Haddad,
+"""All example users have this password."""
+NAMES = """Ada Lindqvist, Bruno Okafor, Chiara Romano, Diego Fuentes, Elif Yilmaz, Farid Haddad,
 Greta Sommer, Hana Kimura, Ivan Petrov, Julia Novak, Kofi Mensah, Lena Fischer, Mateo Silva,
 Nadia Rahman, Oskar Berg, Priya Nair, Quentin Moreau, Rosa Jimenez, Sven Dahl, Tara O'Neill"""
-SHELVES = {
+CATEGORIES = {
     "audio/headphones": ("Over-ear headphones", "In-ear monitors", "Sports earbuds", "Studio headphones"),
     "audio/speakers": ("Bookshelf speaker", "Travel speaker", "Soundbar", "Shower radio"),
     "office/desks": ("Standing desk", "Corner desk", "Folding desk", "Desk drawer unit"),
@@ -35,7 +34,7 @@ SHELVES = {
     "home/lighting": ("Reading lamp", "Floor lamp", "LED strip", "Bedside lamp"),
     "home/kitchen/coffee": ("Pour-over set", "Burr grinder", "Espresso machine", "Milk frother"),
     "home/kitchen/knives": ("Chef's knife", "Paring knife", "Bread knife", "Knife block"),
-    "outdoor/camping": ("Two-person tent", "Sleeping mat", "Camp stove", "Head torch"),
+    "outdoor/camping": ("Two-user_id tent", "Sleeping mat", "Camp stove", "Head torch"),
 }
 FINISHES = ("Classic", "Pro", "Mini")
 TOPICS = {
@@ -53,19 +52,19 @@ FILES = {
 
 
 def slug(text: str) -> str:
-    """Lower-case words joined by hyphens."""
+    """Return lower-case words joined by hyphens."""
     words = "".join(letter if letter.isalnum() else " " for letter in text.lower()).split()
     return "-".join(words)
 
 
 def users() -> list[dict[str, Any]]:
-    """Twenty people."""
-    names = [" ".join(name.split()) for name in PEOPLE.split(",")]
+    """Return twenty users."""
+    names = [" ".join(name.split()) for name in NAMES.split(",")]
     return [{"name": name, "email": f"{slug(name)}@example.com"} for name in names]
 
 
-def products(dice: random.Random, owner: int) -> list[dict[str, Any]]:
-    """Each thing in three finishes."""
+def products(rng: random.Random, owner: int) -> list[dict[str, Any]]:
+    """Return each product in three finishes."""
     return [
         {
             "owner_id": owner,
@@ -73,17 +72,17 @@ def products(dice: random.Random, owner: int) -> list[dict[str, Any]]:
             "name": f"{name}, {finish}",
             "description": f"Our {name.lower()} in the {finish.lower()} finish.",
             "category": category,
-            "price": Decimal(dice.randrange(990, 49990, 500)) / 100,
-            "stock": dice.randrange(5, 200),
+            "price": Decimal(rng.randrange(990, 49990, 500)) / 100,
+            "stock": rng.randrange(5, 200),
         }
-        for category, names in SHELVES.items()
+        for category, names in CATEGORIES.items()
         for name in names
         for finish in FINISHES
     ]
 
 
-def posts(dice: random.Random, authors: list[int]) -> list[dict[str, Any]]:
-    """Each title eight times over the years, newest last: enough for a second page of each tag."""
+def posts(rng: random.Random, authors: list[int]) -> list[dict[str, Any]]:
+    """Return eight posts per title, oldest first: enough for a second page of each tag."""
     titles = [
         (topic, f"{title}, part {part}")
         for part in range(1, 9)
@@ -95,21 +94,21 @@ def posts(dice: random.Random, authors: list[int]) -> list[dict[str, Any]]:
             "slug": slug(title),
             "title": title,
             "body": f"{title}: what we learned, and what we would do again.",
-            "tags": sorted({topic, dice.choice(sorted(TOPICS))}),
-            "author_id": dice.choice(authors),
+            "tags": sorted({topic, rng.choice(sorted(TOPICS))}),
+            "author_id": rng.choice(authors),
             "published_at": NOW - timedelta(days=7 * (len(titles) - number)),
         }
         for number, (topic, title) in enumerate(titles)
     ]
 
 
-def orders(dice: random.Random, buyers: list[int], shelf: list[Product]) -> list[Order]:
-    """Two orders for each buyer, of one to three products."""
+def orders(rng: random.Random, buyers: list[int], catalogue: list[Product]) -> list[Order]:
+    """Return two orders for each buyer, of one to three products."""
     made = []
     for number, user_id in enumerate(buyers * 2):
         items = [
-            OrderItem(product_id=product.id, quantity=dice.randint(1, 3), unit_price=product.price)
-            for product in dice.sample(shelf, dice.randint(1, 3))
+            OrderItem(product_id=product.id, quantity=rng.randint(1, 3), unit_price=product.price)
+            for product in rng.sample(catalogue, rng.randint(1, 3))
         ]
         total = sum((item.quantity * item.unit_price for item in items), Decimal(0))
         placed_at = NOW - timedelta(hours=9 * number)
@@ -118,20 +117,22 @@ def orders(dice: random.Random, buyers: list[int], shelf: list[Product]) -> list
 
 
 async def seed(db: AsyncSession) -> bool:
-    """Fill the tables; False, and nothing done, when there are users already."""
+    """Fill the tables. Returns False, and does nothing, if there are users already."""
     if await db.scalar(select(func.count()).select_from(User)):
         return False
-    dice = random.Random(7)  # noqa: S311 (the same data every time, no secrets)
-    people = (await db.scalars(insert(User).returning(User.id, sort_by_parameter_order=True), users())).all()
+    rng = random.Random(7)  # noqa: S311 (the same data every time, no secrets)
+    user_ids = (
+        await db.scalars(insert(User).returning(User.id, sort_by_parameter_order=True), users())
+    ).all()
     hashed = await hash_password(PASSWORD)
-    await db.execute(insert(Password), [{"user_id": person, "hash": hashed} for person in people])
-    shelf = (
+    await db.execute(insert(Password), [{"user_id": user_id, "hash": hashed} for user_id in user_ids])
+    catalogue = (
         await db.scalars(
-            insert(Product).returning(Product, sort_by_parameter_order=True), products(dice, people[0])
+            insert(Product).returning(Product, sort_by_parameter_order=True), products(rng, user_ids[0])
         )
     ).all()
-    await db.execute(insert(Post), posts(dice, list(people)))
-    db.add_all(orders(dice, list(people)[:15], list(shelf)))
+    await db.execute(insert(Post), posts(rng, list(user_ids)))
+    db.add_all(orders(rng, list(user_ids)[:15], list(catalogue)))
     db.add_all(
         File(path=path, media_type="text/plain; charset=utf-8", content=text.encode())
         for path, text in FILES.items()
@@ -140,15 +141,17 @@ async def seed(db: AsyncSession) -> bool:
 
 
 async def main() -> None:
-    """Seed the configured database in one transaction; never that of production."""
+    """Seed the configured database in one transaction. Refuses in production."""
     settings = get_settings()
     if settings.production:
-        raise SystemExit("Everybody knows the example's passwords: it does not go into production.")
+        raise SystemExit("The example users have a public password, so production refuses them.")
     engine = create_engine(settings.database_url, pool_size=1)
-    async with create_sessions(engine).begin() as db:
+    async with create_sessionmaker(engine).begin() as db:
         done = await seed(db)
     await engine.dispose()
-    sys.stdout.write(f"{'example data' if done else 'nothing written, there are users already'}; {SIGN_IN}\n")
+    sys.stdout.write(
+        f"{'example data written' if done else 'nothing written: there are users already'}; {SIGN_IN}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -1,31 +1,28 @@
-"""The worker as a process: `python -m app.worker`, with any option of `celery worker` behind it.
+"""Start a worker: `python -m app.worker`, with any options of `celery worker`.
 
-SIGTERM: no new jobs; those that run may finish within WORKER_GRACE_SECONDS, then they are handed
-back and run elsewhere. Windows cannot fork, so there the pool is `threads`.
+On SIGTERM it takes no new jobs. Running jobs may finish within WORKER_GRACE_SECONDS; then they are handed
+back and run on another worker. On Windows, which cannot fork, the pool is `threads`.
 """
 
-import sys
-import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from celery.platforms import SecurityWarning
+from saaskit import cache, upstream
+from saaskit.features import load_features
+from saaskit.jobs.worker import run_worker
 
-from app import jobs
-from app.core.connections import connected
-from app.core.jobs.worker import create_worker, queues
-from app.settings import get_settings
+from app.settings import Settings, get_settings
 
 
-def main() -> None:
-    """Serve every queue, unless `-Q` says otherwise, in as many processes as there are cores (`-c`)."""
-    jobs.register()
-    warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: only JSON is accepted
-    options = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-Q", ",".join(queues())]
-    if sys.platform == "win32":
-        options += ["-P", "threads"]
-    settings = get_settings()
-    celery = create_worker(settings, lambda: connected(settings))
-    celery.worker_main(["--quiet", "worker", "--loglevel=INFO", *options, *sys.argv[1:]])
+@asynccontextmanager
+async def open_resources(settings: Settings) -> AsyncIterator[None]:
+    """Open the resources that jobs share, once per event loop."""
+    # A worker imports the upstreams that its jobs use, not all that the settings name.
+    async with cache.connect(settings.redis_url), upstream.connect(settings, check_names=False):
+        yield
 
 
 if __name__ == "__main__":
-    main()
+    load_features("app")
+    settings = get_settings()
+    run_worker(settings, lambda: open_resources(settings))

@@ -1,7 +1,8 @@
-"""Alembic on the application's own engine and tables, one migration at a time.
+"""Run Alembic on the application's own engine and tables, one migration at a time.
 
-Start it as often as you like, anywhere: the others wait, then find nothing to do. The lock belongs to a
-connection, so `DATABASE_URL` must name PostgreSQL itself here, not a pooler in transaction mode.
+Migrations can be started several times at once: an advisory lock lets one run, and the others then find
+nothing to do. The lock belongs to a connection, so `DATABASE_URL` must be PostgreSQL itself here, not a
+pooler in transaction mode.
 """
 
 import asyncio
@@ -10,20 +11,22 @@ from typing import Any
 
 from alembic import context
 from alembic.operations.ops import DropTableOp
+from saaskit.db import Base, create_engine
+from saaskit.features import load_features
 from sqlalchemy import Connection, text
 
-import app.models  # noqa: F401  (registers every table)
-from app.core.db import Base, create_engine
 from app.settings import get_settings
 
 LOCK = 4_815_162
-"""Who holds this advisory lock of the database migrates it. Any number, as long as it stays."""
+"""The key of the advisory lock. Any number, as long as it stays the same."""
 LOCK_SECONDS = 5
-"""A change waits so long for a table that is in use: whoever asks for the table meanwhile waits behind it."""
+"""How long a change waits for a table that is in use. Queries that arrive meanwhile wait behind it."""
+
+load_features("app")
 
 
 def _dependents_first(_context: Any, _revision: Any, scripts: list[Any]) -> None:
-    """Order what a new migration drops: Alembic would drop a table before those that refer to it."""
+    """Order the tables that a new migration drops: a table must go after those that refer to it."""
     for script in scripts:
         drops = {op.table_name: op for op in script.upgrade_ops.ops if isinstance(op, DropTableOp)}
         order = TopologicalSorter(dict.fromkeys(drops, ()))

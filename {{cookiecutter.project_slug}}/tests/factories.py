@@ -1,38 +1,49 @@
-"""Rows for tests, with the fields that a test does not care about filled in."""
+"""Create rows for tests. Fields that a test does not mention have defaults."""
 
 import secrets
+from functools import cache
 from typing import Any
 
 import httpx2
+from saaskit.security.passwords import hasher
+from saaskit.web import ClientInfo
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core import cookies
-from app.core.client import Client
-from app.models.users import User
-from app.services import sessions
+from app.accounts import sessions
+from app.accounts.browser import SESSION
+from app.accounts.models import Password, User
+
+PASSWORD = "four random words here"
 
 
 def new_email() -> str:
-    """An address that no other test uses: limits count by it."""
+    """Return an address that no other test uses, because rate limits count by it."""
     return f"ada-{secrets.token_hex(6)}@example.com"
 
 
-def new_address() -> str:
-    """The same for IPv4 addresses."""
+def new_ip() -> str:
+    """Return an IPv4 address that no other test uses."""
     return ".".join(["10", *(str(number) for number in secrets.token_bytes(3))])
 
 
-async def add_user(db: AsyncSession, **fields: Any) -> User:
-    """A user that requests can see."""
+async def add_user(db: AsyncSession, *, password: str | None = None, **fields: Any) -> User:
+    """Create and commit a user, with a password if one is given."""
     user = User(**{"email": new_email(), "name": "Ada Lindqvist"} | fields)
     db.add(user)
+    await db.flush()
+    if password:
+        db.add(Password(user_id=user.id, hash=_hash(password)))
     await db.commit()
     return user
 
 
-async def signed_in(db: AsyncSession, user: User) -> httpx2.Cookies:
-    """The cookies of a browser in which this user is signed in."""
-    client = Client("10.0.0.1", "Firefox", None)
-    token = await sessions.start(db, user.id, client, methods=["pwd"])
+async def sign_in(db: AsyncSession, user: User) -> httpx2.Cookies:
+    """Return the cookies of a browser in which the user has just signed in."""
+    token = await sessions.start(db, user.id, ClientInfo("10.0.0.1", "Firefox", None), methods=["pwd"])
     await db.commit()
-    return httpx2.Cookies({cookies.SESSION: token})
+    return httpx2.Cookies({SESSION: token})
+
+
+@cache
+def _hash(password: str) -> str:
+    return hasher().hash(password)

@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import pytest
 import schemathesis
+from app.core.db import create_engine, create_sessions
+from app.core.upstream import REGISTRY
 from fastapi import FastAPI
 from hypothesis import HealthCheck
 from hypothesis import settings as budget
@@ -19,8 +21,6 @@ from schemathesis.python.asgi import shutdown_lifespans
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 from schemathesis.transport.asgi import ASGI_TRANSPORT
 
-from app.core.db import create_engine, create_sessions
-from app.core.upstream import REGISTRY
 from app.main import app as described
 from app.main import create_app
 from app.settings import Settings

@@ -1,33 +1,22 @@
-"""Every route is requested by some test, and none is open by accident."""
+"""Tests request every route, and no route is public by accident."""
 
 import re
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute
+from filerouter import FileRouter
 from httpx2 import ASGITransport, AsyncClient
 
-from app.core.cookies import SESSION
+from app.accounts.browser import SESSION
 from app.deps import require_user
 from app.main import create_app
 from app.settings import Settings
-from filerouter import FileRouter
+from tests.conftest import Browser
 
-
-@pytest.mark.last
-def test_every_route_is_requested(app: FastAPI, requested: set[tuple[str, str]]):
-    """Runs last. Add a test of the route under tests/api/, in the file named after its noun."""
-    routes = {
-        (method, route.path)
-        for route in app.routes
-        if isinstance(route, APIRoute) and route.path.startswith("/api")
-        for method in route.methods or ()
-    }
-    assert routes - requested == set()
-
-
-OPEN = {
+ROOT = Path(__file__).parent.parent
+PUBLIC = {
     "GET /api/auth/callback/{provider}",
     "GET /api/auth/login/{provider}",
     "GET /api/auth/providers",
@@ -45,50 +34,76 @@ OPEN = {
     "POST /api/users",
     "POST /api/users/confirmation",
 }
-"""What strangers may ask for, besides the example. A change of this list is a decision."""
-EXAMPLE = (
-    "/api/catalog",
-    "/api/contact",
-    "/api/files",
-    "/api/posts",
-    "/api/products",
-    "/api/weather",
-)
+"""Operations without a sign-in, besides those in `public_routes.txt` of a feature's tests.
+
+A change of these lists is a security decision.
+"""
 
 
-def test_OPS_10_the_open_routes_are_known(app: FastAPI):
-    found = {
-        f"{method.upper()} {path}"
-        for path, item in app.openapi()["paths"].items()
-        for method, operation in item.items()
-        if not operation.get("security") and not path.startswith(EXAMPLE)
-    }
-    assert found == OPEN
+def operations(app: FastAPI) -> dict[str, APIRoute | APIWebSocketRoute]:
+    """Every operation of the route table, whether it is in the OpenAPI document or not."""
+    found: dict[str, APIRoute | APIWebSocketRoute] = {}
+    for route in app.routes:
+        if isinstance(route, APIWebSocketRoute):
+            found[f"WEBSOCKET {route.path}"] = route
+        elif isinstance(route, APIRoute) and route.path.startswith("/api"):
+            found |= {f"{method} {route.path}": route for method in route.methods or ()}
+    return found
+
+
+def requires_user(route: APIRoute | APIWebSocketRoute) -> bool:
+    """Return whether `require_user` is one of the route's dependencies."""
+    waiting = [route.dependant]
+    while waiting:
+        dependant = waiting.pop()
+        if dependant.call is require_user:
+            return True
+        waiting += dependant.dependencies
+    return False
+
+
+@pytest.mark.last
+def test_every_route_is_requested(app: FastAPI, requested: set[tuple[str, str]]):
+    """Runs last. Add a test of the route to the tests of its feature."""
+    known = {tuple(name.split(" ", 1)) for name in operations(app) if not name.startswith("WEBSOCKET")}
+    assert known - requested == set()
+
+
+@pytest.mark.requirement("OPS-10")
+def test_the_public_operations_are_known(app: FastAPI):
+    listed = set(PUBLIC)
+    for file in ROOT.glob("tests/*/public_routes.txt"):
+        listed |= set(file.read_text(encoding="utf-8").splitlines())
+    assert {name for name, route in operations(app).items() if not requires_user(route)} == listed
 
 
 @pytest.mark.parametrize("cookie", [None, "A" * 43])
-async def test_all_others_are_401_for_strangers(app: FastAPI, client: AsyncClient, cookie: str | None):
-    """Whatever else is wrong with their request."""
+async def test_all_others_are_401_without_a_session(app: FastAPI, client: Browser, cookie: str | None):
+    """Whatever else is wrong with the request."""
     if cookie:
-        client.cookies = {SESSION: cookie}
-    answers = {
-        f"{method.upper()} {path}": (await client.request(method, re.sub(r"{[^}]*}", "0", path))).status_code
-        for path, item in app.openapi()["paths"].items()
-        for method, operation in item.items()
-        if operation.get("security")
-    }
-    assert len(answers) > 10
-    assert {operation for operation, status in answers.items() if status != 401} == set()
+        client.cookies.set(SESSION, cookie)
+    statuses = {}
+    for name, route in operations(app).items():
+        method, path = name.split(" ", 1)
+        if method != "WEBSOCKET" and requires_user(route):
+            statuses[name] = (await client.request(method, re.sub(r"{[^}]*}", "0", path))).status_code
+    assert len(statuses) > 10
+    assert {name for name, status in statuses.items() if status != 401} == set()
 
 
-async def test_a_route_is_closed_until_its_file_opens_it(tmp_path: Path, settings: Settings):
+async def test_a_route_requires_a_session_until_its_file_makes_it_public(tmp_path: Path, settings: Settings):
     tree = tmp_path / "closed"
     tree.mkdir()
     (tree / "secret.py").write_text("async def get() -> str:\n    return 'secret'\n")
     app = create_app(settings)
     FileRouter(tree, prefix="/closed", guard=require_user).mount(app)
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
-        answer = await client.get("/closed/secret")
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"]
-    assert "RouteConfig(public=True)" in answer.json()["detail"]
+
+    async def with_state(scope, receive, send) -> None:
+        scope["state"] = {"settings": settings}
+        await app(scope, receive, send)
+
+    async with AsyncClient(transport=ASGITransport(with_state), base_url="http://test") as client:
+        response = await client.get("/closed/secret")
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"]
+    assert "RouteConfig(public=True)" in response.json()["detail"]

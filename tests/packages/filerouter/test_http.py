@@ -1,4 +1,4 @@
-"""What clients see. The expectations are those of Next.js 16.4.6, where ours are not better by intent."""
+"""Responses over HTTP. They are those of Next.js 16.4.6, except where README.md lists a difference."""
 
 import pytest
 from fastapi import FastAPI, Request
@@ -22,7 +22,7 @@ TREE = {
     "products/index.py": echo("products"),
     "products/[id].py": echo("products/[id]", "id: str"),
     "products/featured.py": echo("products/featured"),
-    "users/[user_id]/orders.py": echo("users/[user_id]/orders", "user_id: str"),
+    "users/[id]/orders.py": echo("users/[id]/orders", "id: str"),
     "users/me.py": "async def get() -> str:\n    return 'me'\n",
     "users/[id].py": "async def delete(id: str) -> str:\n    return id\n",
     "files/[...path].py": echo("files/[...path]", "path: str"),
@@ -37,9 +37,6 @@ TREE = {
     "[org]/settings.py": echo("[org]/settings", "org: str"),
     "index.py": echo("index"),
 }
-# The folder is called alike in both: Next.js asks for it too.
-TREE["users/[id]/orders.py"] = TREE.pop("users/[user_id]/orders.py").replace("user_id", "id")
-
 FOUND = {
     "/api": ("index", {}),
     "/api/products": ("products", {}),
@@ -61,12 +58,12 @@ FOUND = {
     # Next.js: products/[id] with "a/b", files/[a]/[b] with "a/b" and "c", 400. See README.md.
     "/api/files/a%2Fb/c": ("files/[...path]", {"path": "a/b/c"}),
     "/api/products/%zz": ("products/[id]", {"id": "%zz"}),
-    # A name is matched whole: a line feed at its end belongs to it.
+    # A final line feed is part of the segment.
     "/api/products/featured%0A": ("products/[id]", {"id": "featured\n"}),
     "/api/files/x/y%0A": ("files/[a]/[b]", {"a": "x", "b": "y\n"}),
 }
 
-MISSED = [
+NOT_FOUND = [
     "/api/products/a%2Fb",
     "/api/users/3/orders%0A",
     "/api/.well-known/thing%0A",
@@ -88,7 +85,7 @@ MISSED = [
     "/",
 ]
 
-ANSWERS = [
+AUTOMATIC = [
     ("OPTIONS", "/api/products/7", 204, "GET, HEAD, OPTIONS"),
     ("OPTIONS", "/api/login", 204, "OPTIONS, POST, PUT"),
     ("HEAD", "/api/login", 405, "OPTIONS, POST, PUT"),
@@ -105,35 +102,35 @@ def client(project):
     return project.write(TREE).client()
 
 
-def test_which_file_answers(client) -> None:
+def test_a_url_is_handled_by_its_file(client) -> None:
     for url, (file, params) in FOUND.items():
         response = client.get(url)
         assert (url, response.status_code) == (url, 200)
         assert (response.json()["file"], response.json()["params"]) == (file, params)
 
 
-def test_what_nobody_answers(client) -> None:
-    assert [url for url in MISSED if client.get(f"http://testserver{url}").status_code != 404] == []
+def test_a_url_without_a_file_is_404(client) -> None:
+    assert [url for url in NOT_FOUND if client.get(f"http://testserver{url}").status_code != 404] == []
 
 
-def test_query_of_an_optional_catch_all_does_not_become_its_parameter(client) -> None:
-    answer = client.get("/api/docs?slug=query").json()
-    assert answer["params"] == {}
-    assert answer["query"] == {"slug": "query"}
+def test_a_query_parameter_does_not_fill_an_optional_catch_all(client) -> None:
+    body = client.get("/api/docs?slug=query").json()
+    assert body["params"] == {}
+    assert body["query"] == {"slug": "query"}
 
 
-def test_methods(client) -> None:
-    for method, url, status, allow in ANSWERS:
+def test_other_methods_are_405_and_options_is_204_with_allow(client) -> None:
+    for method, url, status, allow in AUTOMATIC:
         response = client.request(method, url)
         assert (method, url, response.status_code, response.headers["allow"]) == (method, url, status, allow)
         assert status != 204 or response.content == b""
 
 
 def test_head_is_get_without_the_body(client) -> None:
-    got, head = client.get("/api/products/7"), client.head("/api/products/7")
+    get, head = client.get("/api/products/7"), client.head("/api/products/7")
     assert head.status_code == 200
     assert head.content == b""
-    assert head.headers == got.headers
+    assert head.headers == get.headers
 
 
 def test_head_does_not_wait_for_a_stream_to_end(project) -> None:
@@ -159,7 +156,7 @@ def test_head_does_not_wait_for_a_stream_to_end(project) -> None:
     assert response.content == b""
 
 
-def test_own_head_and_options(project) -> None:
+def test_head_and_options_handlers_replace_the_automatic_ones(project) -> None:
     project.write(
         {
             "x.py": """
@@ -192,7 +189,7 @@ def test_own_head_and_options(project) -> None:
         ("/api/products/%C3%A9%5Cx/", "/api/products/%C3%A9%5Cx"),
     ],
 )
-def test_a_trailing_slash_goes_to_the_form_without(url: str, location: str, client) -> None:
+def test_a_trailing_slash_redirects_to_the_url_without_it(url: str, location: str, client) -> None:
     for method in ("GET", "POST", "DELETE"):
         response = client.request(method, url, headers={"host": "evil.example"})
         assert (response.status_code, response.headers["location"]) == (308, location)
@@ -206,19 +203,19 @@ def test_the_redirect_never_leaves_the_host(project) -> None:
         assert not response.headers.get("location", "").startswith(("//", "/\\"))
 
 
-def test_redirect_below_a_mount_and_a_root_path(project) -> None:
+def test_the_redirect_keeps_mount_and_root_path(project) -> None:
     outer = FastAPI()
     outer.mount("/outer", project.write({"x.py": echo("x")}).mount())
     client = TestClient(outer, follow_redirects=False, root_path="/proxy")
     assert client.get("/proxy/outer/api/x/").headers["location"] == "/proxy/outer/api/x"
     assert client.get("/proxy/outer/api/x").status_code == 200
-    # A proxy that strips what it adds: the path lacks the root, the client's URL has it.
+    # A proxy that strips its prefix: the client's URL has it, the path does not.
     stripped = TestClient(project.mount(), follow_redirects=False, root_path="/proxy")
     assert stripped.get("/api/x/").headers["location"] == "/proxy/api/x"
     assert stripped.get("/api/x").status_code == 200
 
 
-def test_errors_have_the_form_of_the_application(project) -> None:
+def test_the_exception_handlers_of_the_application_format_errors(project) -> None:
     app = FastAPI()
 
     @app.exception_handler(HTTPException)
@@ -237,7 +234,7 @@ def test_errors_have_the_form_of_the_application(project) -> None:
         assert response.headers["content-type"] == "application/problem+json"
 
 
-def test_without_a_prefix(project) -> None:
+def test_a_tree_can_be_mounted_at_the_root(project) -> None:
     client = project.write({"index.py": echo("index"), "x.py": echo("x")}).client(prefix="")
     assert client.get("/").json()["file"] == "index"
     assert client.get("/x").json()["file"] == "x"

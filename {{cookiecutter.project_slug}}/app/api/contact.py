@@ -1,24 +1,27 @@
-"""POST /api/contact: a form, as JSON or as a browser sends it."""
+"""POST /api/contact: a form, sent as JSON or as HTML forms send it."""
 
 from typing import Annotated
 
 from fastapi import Depends
-
-from app.core.errors import TooManyRequests, UnsupportedMediaType
-from app.core.forms import body_of, json_or_form
-from app.core.problems import problems
-from app.deps import Db, Work
-from app.schemas.contact import ContactForm, ContactReceipt
-from app.services import contact
 from filerouter import RouteConfig, operation
+from saaskit.errors import TooManyRequests, UnsupportedMediaType
+from saaskit.ratelimit import Limit
+from saaskit.web import json_or_form, json_or_form_body, problems
+
+from app.contact import service as contact
+from app.contact.schemas import ContactForm, ContactReceipt
+from app.deps import AppSettings, Db, limit_per_network
 
 config = RouteConfig(
-    public=True, max_body_size=64 * 1024, responses=problems(TooManyRequests, UnsupportedMediaType)
+    public=True,
+    max_body_size=64 * 1024,
+    dependencies=[limit_per_network(Limit("contact", max_requests=20, seconds=3600))],
+    responses=problems(TooManyRequests, UnsupportedMediaType),
 )
 Form = Annotated[ContactForm, Depends(json_or_form(ContactForm))]
 
 
-@operation(status_code=201, openapi_extra=body_of(ContactForm))
-async def post(form: Form, db: Db, work: Work) -> ContactReceipt:
-    """Write to the team."""
-    return await contact.receive(db, work, form)
+@operation(status_code=201, openapi_extra=json_or_form_body(ContactForm))
+async def post(form: Form, db: Db, settings: AppSettings) -> ContactReceipt:
+    """Send a message to the team."""
+    return await contact.receive(db, form, team=settings.team_email)

@@ -1,11 +1,11 @@
-"""GET /api/health: for load balancers, asks nothing of anybody."""
+"""GET /api/health: for load balancers. Checks nothing but the process itself."""
 
-from app.schemas.health import Health
 from filerouter import RouteConfig
+from saaskit.health import Health
 
 config = RouteConfig(public=True)
 
 
 async def get() -> Health:
-    """Say that the process answers."""
+    """Liveness check."""
     return Health()

@@ -1,12 +1,18 @@
-"""The smallest endpoint: this file is GET /api/hello."""
+"""GET /api/hello: the smallest endpoint."""
 
-from app.core.types import Line
-from app.schemas.hello import Hello
 from filerouter import RouteConfig
+from saaskit.schema import Output
+from saaskit.types import SingleLine
 
 config = RouteConfig(public=True)
 
 
-async def get(name: Line = "world") -> Hello:
-    """Greet somebody: `?name=Ada`."""
+class Hello(Output):
+    """A greeting."""
+
+    message: str
+
+
+async def get(name: SingleLine = "world") -> Hello:
+    """Greet someone: `?name=Ada`."""
     return Hello(message=f"Hello, {name}!")

@@ -1,13 +1,13 @@
-"""GET /api/ready: whether this process can serve now."""
+"""GET /api/ready: whether this process can serve requests now."""
+
+from filerouter import RouteConfig
+from saaskit.health import Readiness, check_readiness
 
 from app.deps import Db
-from app.schemas.health import Readiness
-from app.services import health
-from filerouter import RouteConfig
 
 config = RouteConfig(public=True)
 
 
 async def get(db: Db) -> Readiness:
-    """Ask what we need: 503 without the database, degraded without the cache or a foreign API."""
-    return await health.check(db)
+    """Readiness check: 503 if the database is down, `degraded` if the cache or an upstream is."""
+    return await check_readiness(db)

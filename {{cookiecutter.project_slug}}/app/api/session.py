@@ -1,29 +1,28 @@
-"""/api/session: the sign-in of this browser."""
+"""/api/session: the session of this browser."""
 
 from fastapi import Response
-
-from app.core import cookies
-from app.core.errors import TooManyRequests, Unauthorized
-from app.core.problems import problems
-from app.deps import Browser, Client, CurrentUser, Db, Work
-from app.schemas.passwords import SignIn
-from app.schemas.sessions import CurrentSession
-from app.schemas.users import User
-from app.services import passwords, sessions
 from filerouter import RouteConfig, operation
+from saaskit.errors import TooManyRequests, Unauthorized
+from saaskit.web import delete_cookie, problems
+
+from app.accounts import sessions
+from app.accounts.browser import SESSION, set_session
+from app.accounts.schemas import CurrentSession, SignIn, User
+from app.accounts.sign_in import sign_in_with_password
+from app.deps import Account, Client, Cookies, CurrentUser, Db
 
 config = RouteConfig(public=True)
 
 
 @operation(status_code=204, responses=problems(Unauthorized, TooManyRequests))
-async def post(form: SignIn, work: Work, response: Response, browser: Browser) -> None:
-    """Sign in. The answer's cookie is the session; one that the browser had ends."""
-    started = await passwords.sign_in(work, form, browser)
-    started.keep(response)
+async def post(form: SignIn, account: Account, cookies: Cookies, response: Response) -> None:
+    """Sign in. Sets the session cookie and ends this browser's previous session."""
+    session = await sign_in_with_password(account, form, cookies)
+    set_session(response, session)
 
 
 async def get(user: CurrentUser) -> CurrentSession:
-    """Say who is signed in."""
+    """Get the current session."""
     return CurrentSession(user=User.model_validate(user), signed_in_at=user.signed_in_at)
 
 
@@ -31,5 +30,5 @@ async def get(user: CurrentUser) -> CurrentSession:
 async def delete(user: CurrentUser, db: Db, client: Client, response: Response) -> None:
     """Sign out."""
     await sessions.end(db, user, client, user.session_id)
-    cookies.drop(response, cookies.SESSION)
+    delete_cookie(response, SESSION)
     response.headers["Clear-Site-Data"] = '"cache", "storage"'

@@ -13,11 +13,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
-from cryptography.fernet import Fernet, InvalidToken
-from httpx2 import AsyncClient
-from pydantic import SecretStr
-from sqlalchemy import func, select, update
-
 from app.core import cookies
 from app.core.db import create_engine, create_sessions
 from app.core.identity import strict
@@ -28,9 +23,14 @@ from app.models.sessions import Session
 from app.models.users import User
 from app.services import flows, limits, sessions, stored_tokens, users
 from app.setting_types import Provider
+from cryptography.fernet import Fernet, InvalidToken
+from httpx2 import AsyncClient
+from pydantic import SecretStr
+from sqlalchemy import func, select, update
+from tests.accounts.provider import consent, install, running
+
 from app.settings import Settings
 from tests.accounts.conftest import unused_port
-from tests.accounts.provider import consent, install, running
 from tests.factories import add_user, new_email, signed_in
 
 pytestmark = pytest.mark.slow

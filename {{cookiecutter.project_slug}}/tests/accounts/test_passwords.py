@@ -4,20 +4,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from httpx2 import AsyncClient
+from saaskit.security import hash_password
 from sqlalchemy import func, select, text, update
 
-from app.core.passwords import hash_password
-from app.models.passwords import Password
-from app.models.tokens import Token
-from app.services import limits, users
+from app.accounts import rate_limits, users
+from app.accounts.models import Password, Token
 from tests.accounts.conftest import token_in
-from tests.factories import add_user, new_address, new_email, signed_in
-from tests.passwords import PASSWORD, with_password
+from tests.factories import PASSWORD, add_user, new_email, new_ip, sign_in
 
 NEW = "lamp orbit cactus velvet"
 
 
-async def sign_in(client: AsyncClient, email: str, password: str) -> int:
+async def post_session(client: AsyncClient, email: str, password: str) -> int:
     answer = await client.post("/api/session", json={"email": email, "password": password})
     return answer.status_code
 
@@ -41,8 +39,9 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("headers", HOSTILE, ids=str)
-async def test_ACCT_1_HTTP_5_links_are_built_from_the_configured_origin(client, db, mailbox, headers):
-    user = await with_password(db)
+@pytest.mark.requirement("ACCT-1", "HTTP-5")
+async def test_links_are_built_from_the_configured_origin(client, db, mailbox, headers):
+    user = await add_user(db, password=PASSWORD)
     await forgot(client, user.email, headers=headers)
     mails = await mailbox()
     assert len(mails) == 1
@@ -50,17 +49,19 @@ async def test_ACCT_1_HTTP_5_links_are_built_from_the_configured_origin(client, 
     assert "evil" not in page and "https://test/api/password-reset/confirmation" in page.replace("=\n", "")
 
 
-async def test_ACCT_2_a_link_resets_once(client, db, mailbox):
-    user = await with_password(db)
+@pytest.mark.requirement("ACCT-2")
+async def test_a_link_resets_once(client, db, mailbox):
+    user = await add_user(db, password=PASSWORD)
     await forgot(client, user.email)
     token = await mailbox.token()
     assert await reset(client, token) == 204
     assert await reset(client, token, "another one entirely, orbit") == 422
-    assert await sign_in(client, user.email, NEW) == 204
+    assert await post_session(client, user.email, NEW) == 204
 
 
-async def test_ACCT_2_only_the_newest_link_works(client, db, mailbox):
-    user = await with_password(db)
+@pytest.mark.requirement("ACCT-2")
+async def test_only_the_newest_link_works(client, db, mailbox):
+    user = await add_user(db, password=PASSWORD)
     links = []
     for _ in range(2):
         await forgot(client, user.email)
@@ -68,12 +69,15 @@ async def test_ACCT_2_only_the_newest_link_works(client, db, mailbox):
     assert [await reset(client, link) for link in links] == [422, 204]
 
 
-async def test_ACCT_2_a_changed_password_ends_links(client, member, user, db, mailbox):
+@pytest.mark.requirement("ACCT-2")
+async def test_a_changed_password_ends_links(client, signed_in_client, user, db, mailbox):
     db.add(Password(user_id=user.id, hash=await _hash(PASSWORD)))
     await db.commit()
     await forgot(client, user.email)
     token = await mailbox.token()
-    assert (await member.put("/api/me/password", json={"current": PASSWORD, "new": NEW})).status_code == 204
+    assert (
+        await signed_in_client.put("/api/me/password", json={"current": PASSWORD, "new": NEW})
+    ).status_code == 204
     assert await reset(client, token) == 422
 
 
@@ -82,8 +86,9 @@ async def _hash(password: str) -> str:
     return await hash_password(password)
 
 
-async def test_ACCT_2_an_expired_link_is_refused(client, db, mailbox):
-    user = await with_password(db)
+@pytest.mark.requirement("ACCT-2")
+async def test_an_expired_link_is_refused(client, db, mailbox):
+    user = await add_user(db, password=PASSWORD)
     await forgot(client, user.email)
     token = await mailbox.token()
     await db.execute(update(Token).values(expires_at=func.now() - timedelta(seconds=1)))
@@ -91,25 +96,28 @@ async def test_ACCT_2_an_expired_link_is_refused(client, db, mailbox):
     assert await reset(client, token) == 422
 
 
-async def test_ACCT_2_a_weak_password_leaves_the_link(client, db, mailbox):
-    user = await with_password(db)
+@pytest.mark.requirement("ACCT-2")
+async def test_a_weak_password_leaves_the_link(client, db, mailbox):
+    user = await add_user(db, password=PASSWORD)
     await forgot(client, user.email)
     token = await mailbox.token()
     assert await reset(client, token, "aaaaaaaaaaaaaaaa") == 422
     assert await reset(client, token) == 204
 
 
-async def test_ACCT_3_a_reset_ends_all_sessions_and_starts_none(client, member, user, db, mailbox):
+@pytest.mark.requirement("ACCT-3")
+async def test_a_reset_ends_all_sessions_and_starts_none(client, signed_in_client, user, db, mailbox):
     await forgot(client, user.email)
     token = await mailbox.token()
     answer = await client.post("/api/password-reset/confirmation", json={"token": token, "password": NEW})
     assert (answer.status_code, answer.headers.get("set-cookie")) == (204, None)
-    assert (await member.get("/api/session")).status_code == 401
-    assert (await mailbox.one())["subject"] == "Your password was changed"
+    assert (await signed_in_client.get("/api/session")).status_code == 401
+    assert (await mailbox.one())["subject"] == "Your Acme password was changed"
 
 
-async def test_ACCT_4_the_page_leaks_no_token(client, db, mailbox, caplog):
-    user = await with_password(db)
+@pytest.mark.requirement("ACCT-4")
+async def test_the_page_leaks_no_token(client, db, mailbox, caplog):
+    user = await add_user(db, password=PASSWORD)
     await forgot(client, user.email)
     token = await mailbox.token()
     path = f"/api/password-reset/confirmation?token={token}"
@@ -121,9 +129,10 @@ async def test_ACCT_4_the_page_leaks_no_token(client, db, mailbox, caplog):
     assert "/api/password-reset/confirmation" in logged and token not in logged
 
 
-async def test_ACCT_4_the_button_ends_on_a_page(client, db, mailbox):
+@pytest.mark.requirement("ACCT-4")
+async def test_the_button_ends_on_a_page(client, db, mailbox):
     """What a browser posts is answered in HTML, whatever comes of it."""
-    user = await with_password(db)
+    user = await add_user(db, password=PASSWORD)
     await forgot(client, user.email)
     token = await mailbox.token()
     path, browser = f"/api/password-reset/confirmation?token={token}", {"accept": "text/html,*/*;q=0.8"}
@@ -135,16 +144,17 @@ async def test_ACCT_4_the_button_ends_on_a_page(client, db, mailbox):
     ]
     assert [answer.status_code for answer in answers] == [422, 200, 422]
     for answer, told in zip(
-        answers, ("too easy to guess", "Sign in with it", "no longer valid"), strict=True
+        answers, ("too easy to guess", "You can sign in with it", "no longer valid"), strict=True
     ):
         assert answer.headers["content-type"].startswith("text/html") and told in answer.text
         assert answer.headers["referrer-policy"] == "strict-origin"
         assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert f'<a href="?token={token}">' in answers[0].text
-    assert await sign_in(client, user.email, NEW) == 204
+    assert await post_session(client, user.email, NEW) == 204
 
 
-async def test_CSRF_7_a_page_reflects_nothing_that_runs(client):
+@pytest.mark.requirement("CSRF-7")
+async def test_a_page_reflects_nothing_that_runs(client):
     evil = {"token": '"><script>', "password": "<script>", "<script>": "<b>"}
     browser = {"accept": "text/html"}
     path = '/api/password-reset/confirmation?"><script>alert(1)</script>'
@@ -156,18 +166,20 @@ async def test_CSRF_7_a_page_reflects_nothing_that_runs(client):
 @pytest.mark.parametrize(
     "token", ["", "null", "0", "x" * 101, "x" * 500_000, "\x00", "ä", "../x"], ids=lambda t: t[:9]
 )
-async def test_ACCT_5_odd_tokens_get_the_same_refusal(client, token):
+@pytest.mark.requirement("ACCT-5")
+async def test_odd_tokens_get_the_same_refusal(client, token):
     assert await reset(client, token) == 422
     assert (
         await client.get("/api/password-reset/confirmation", params={"token": token[:3000]})
     ).status_code in (200, 422)
 
 
-async def test_ACCT_5_tokens_have_one_purpose_and_one_spelling(client, db, mailbox):
-    user = await with_password(db)
+@pytest.mark.requirement("ACCT-5")
+async def test_tokens_have_one_purpose_and_one_spelling(client, db, mailbox):
+    user = await add_user(db, password=PASSWORD)
     await forgot(client, user.email)
     token = await mailbox.token()
-    client.cookies = await signed_in(db, user)
+    client.cookies = await sign_in(db, user)
     for path in ("/api/me/email/confirmation", "/api/me/email/reversal"):
         assert (await client.post(path, json={"token": token})).status_code == 422
     confirm = {"token": token, "password": PASSWORD}
@@ -176,13 +188,17 @@ async def test_ACCT_5_tokens_have_one_purpose_and_one_spelling(client, db, mailb
     assert await reset(client, token) == 204
 
 
-async def test_ACCT_5_guessing_is_limited(client):
-    statuses = {await reset(client, f"guess-{number}") for number in range(limits.CLIENT.most + 1)}
+@pytest.mark.requirement("ACCT-5")
+async def test_guessing_is_limited(client):
+    statuses = {
+        await reset(client, f"guess-{number}") for number in range(rate_limits.NETWORK.max_requests + 1)
+    }
     assert statuses == {422, 429}
 
 
-async def test_ACCT_5_only_hashes_are_stored(client, db, mailbox):
-    user = await with_password(db)
+@pytest.mark.requirement("ACCT-5")
+async def test_only_hashes_are_stored(client, db, mailbox):
+    user = await add_user(db, password=PASSWORD)
     await forgot(client, user.email)
     jobs = str((await db.execute(text("SELECT * FROM jobs"))).all())
     token = await mailbox.token()
@@ -190,10 +206,11 @@ async def test_ACCT_5_only_hashes_are_stored(client, db, mailbox):
     assert token not in rows and token not in jobs
 
 
-async def test_ACCT_6_forgot_tells_nobody_who_is_known(client, db, mailbox, queries):
-    known = await with_password(db)
+@pytest.mark.requirement("ACCT-6")
+async def test_forgot_tells_nobody_who_is_known(client, db, mailbox, queries):
+    known = await add_user(db, password=PASSWORD)
     elsewhere = await add_user(db)
-    disabled = await with_password(db, disabled_at=func.now())
+    disabled = await add_user(db, password=PASSWORD, disabled_at=func.now())
     answers, sent = [], []
     for email in (known.email, elsewhere.email, disabled.email, new_email()):
         with queries() as statements:
@@ -206,47 +223,52 @@ async def test_ACCT_6_forgot_tells_nobody_who_is_known(client, db, mailbox, quer
     assert {recipients[0] for recipients, _ in await mailbox()} == {known.email, elsewhere.email}
 
 
-async def test_ACCT_9_a_changed_password_needs_the_current_one(member, user, db, events):
+@pytest.mark.requirement("ACCT-9")
+async def test_a_changed_password_needs_the_current_one(signed_in_client, user, db, events):
     db.add(Password(user_id=user.id, hash=await _hash(PASSWORD)))
     await db.commit()
     for body in ({"new": NEW}, {"current": "", "new": NEW}, {"current": "wrong wrong wrong", "new": NEW}):
-        assert (await member.put("/api/me/password", json=body)).status_code == 422
+        assert (await signed_in_client.put("/api/me/password", json=body)).status_code == 422
     assert (await events())[-1] == "password.refused"
     guess = {"current": "wrong wrong wrong", "new": NEW}
     statuses = [
-        (await member.put("/api/me/password", json=guess)).status_code
-        for _ in range(limits.CLIENT_ACCOUNT.most)
+        (await signed_in_client.put("/api/me/password", json=guess)).status_code
+        for _ in range(rate_limits.NETWORK_ACCOUNT.max_requests)
     ]
     assert statuses[-1] == 429
-    member._transport.client = (new_address(), 1)
-    assert (await member.put("/api/me/password", json={"current": PASSWORD, "new": NEW})).status_code == 204
+    signed_in_client.ip = new_ip()
+    assert (
+        await signed_in_client.put("/api/me/password", json={"current": PASSWORD, "new": NEW})
+    ).status_code == 204
 
 
-async def test_ACCT_7_who_takes_an_account_back_chooses_a_password(member, user, client, db, mailbox):
+@pytest.mark.requirement("ACCT-7")
+async def test_who_takes_an_account_back_chooses_a_password(signed_in_client, user, client, db, mailbox):
     """The one that somebody else may know is gone."""
     db.add(Password(user_id=user.id, hash=await _hash(PASSWORD)))
     await db.commit()
     old = user.email
-    await member.put("/api/me/email", json={"email": new_email()})
-    await member.post("/api/me/email/confirmation", json={"token": await mailbox.token()})
+    await signed_in_client.put("/api/me/email", json={"email": new_email()})
+    await signed_in_client.post("/api/me/email/confirmation", json={"token": await mailbox.token()})
     back = {"token": await mailbox.token()}
     assert (await client.post("/api/me/email/reversal", json=back)).status_code == 204
-    assert await sign_in(client, old, PASSWORD) == 401
+    assert await post_session(client, old, PASSWORD) == 401
     message = await mailbox.one()
-    assert (message["to"], message["subject"]) == (old, "Choose a new password")
+    assert (message["to"], message["subject"]) == (old, "Reset your Acme password")
     assert await reset(client, token_in(message)) == 204
-    assert await sign_in(client, old, NEW) == 204
+    assert await post_session(client, old, NEW) == 204
 
 
-async def test_SES_7_an_erased_account_has_no_password(user, client, db, mailbox):
+@pytest.mark.requirement("SES-7")
+async def test_an_erased_account_has_no_password(user, client, db, mailbox):
     db.add(Password(user_id=user.id, hash=await _hash(PASSWORD)))
     user.delete_at = datetime.now(UTC) - timedelta(seconds=1)
     email = user.email
     await db.commit()
     assert await users.erase_due(db) == 1
     await db.commit()
-    assert (await mailbox.one())["subject"] == "Your account was deleted"
-    assert await sign_in(client, email, PASSWORD) == 401
+    assert (await mailbox.one())["subject"] == "Your Acme account was deleted"
+    assert await post_session(client, email, PASSWORD) == 401
     assert not await db.scalar(select(Password).where(Password.user_id == user.id))
     await client.post("/api/users", json={"email": email, "name": "Ada", "password": PASSWORD})
-    assert (await mailbox.one())["subject"] == "Confirm your e-mail address"
+    assert (await mailbox.one())["subject"] == "Confirm your e-mail address for Acme"

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import pytest
+from saaskit.web import set_cookie
 from sqlalchemy import func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from app.core import cookies
-from app.models.sessions import Session
-from app.models.users import User
-from app.services import sessions
-from tests.factories import add_user, signed_in
+from app.accounts import browser as cookies
+from app.accounts import sessions
+from app.accounts.models import Session, User
+from tests.factories import add_user, sign_in
 
 
 def put(client, value: str) -> None:
@@ -31,49 +31,54 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_SES_3_every_cookie_is_set_alike(name):
+@pytest.mark.requirement("SES-3")
+def test_every_cookie_is_set_alike(name):
     response = Response()
-    cookies.put(response, name, "x", 60)
+    set_cookie(response, name, "x", 60)
     assert name.startswith("__Host-")
     attributes = set(response.headers["set-cookie"].split("; "))
     assert {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= attributes
     app = Path(__file__).parents[2] / "app"
-    setting = [path for path in app.rglob("*.py") if "set_cookie(" in path.read_text(encoding="utf-8")]
-    assert setting == [app / "core/cookies.py"]
+    source = "".join(path.read_text(encoding="utf-8") for path in app.rglob("*.py"))
+    assert ".set_cookie(" not in source, "use saaskit.web.set_cookie, which sets these attributes"
 
 
-async def test_SES_4_signing_out_is_on_the_server(member):
-    token = member.cookies[cookies.SESSION]
-    answer = await member.delete("/api/session")
+@pytest.mark.requirement("SES-4")
+async def test_signing_out_is_on_the_server(signed_in_client):
+    token = signed_in_client.cookies[cookies.SESSION]
+    answer = await signed_in_client.delete("/api/session")
     assert answer.status_code == 204
     assert answer.headers["clear-site-data"]
     (cleared,) = answer.headers.get_list("set-cookie")
     assert {"Max-Age=0", "Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= set(cleared.split("; "))
-    put(member, token)
-    assert await status(member) == 401
+    put(signed_in_client, token)
+    assert await status(signed_in_client) == 401
 
 
-async def test_SES_5_one_session_is_ended(member, other, user, db):
-    other.cookies = await signed_in(db, user)
-    listed = (await member.get("/api/sessions")).json()["items"]
+@pytest.mark.requirement("SES-5")
+async def test_one_session_is_ended(signed_in_client, other, user, db):
+    other.cookies = await sign_in(db, user)
+    listed = (await signed_in_client.get("/api/sessions")).json()["items"]
     (theirs,) = [item["id"] for item in listed if not item["current"]]
-    assert (await member.delete(f"/api/sessions/{theirs}")).status_code == 204
-    assert (await status(other), await status(member)) == (401, 200)
-    assert (await member.delete(f"/api/sessions/{theirs}")).status_code == 404
+    assert (await signed_in_client.delete(f"/api/sessions/{theirs}")).status_code == 204
+    assert (await status(other), await status(signed_in_client)) == (401, 200)
+    assert (await signed_in_client.delete(f"/api/sessions/{theirs}")).status_code == 404
 
 
-async def test_SES_5_anothers_session_is_404_and_lives_on(member, other, db):
-    other.cookies = await signed_in(db, await add_user(db))
+@pytest.mark.requirement("SES-5")
+async def test_anothers_session_is_404_and_lives_on(signed_in_client, other, db):
+    other.cookies = await sign_in(db, await add_user(db))
     (theirs,) = [item["id"] for item in (await other.get("/api/sessions")).json()["items"]]
-    assert (await member.delete(f"/api/sessions/{theirs}")).status_code == 404
+    assert (await signed_in_client.delete(f"/api/sessions/{theirs}")).status_code == 404
     assert await status(other) == 200
 
 
-async def test_SES_5_all_others_are_ended(member, other, user, db):
-    other.cookies = await signed_in(db, user)
-    stranger = await signed_in(db, await add_user(db))
-    assert (await member.delete("/api/sessions")).status_code == 204
-    assert (await status(other), await status(member)) == (401, 200)
+@pytest.mark.requirement("SES-5")
+async def test_all_others_are_ended(signed_in_client, other, user, db):
+    other.cookies = await sign_in(db, user)
+    stranger = await sign_in(db, await add_user(db))
+    assert (await signed_in_client.delete("/api/sessions")).status_code == 204
+    assert (await status(other), await status(signed_in_client)) == (401, 200)
     put(other, stranger[cookies.SESSION])
     assert await status(other) == 200
 
@@ -90,94 +95,105 @@ async def test_SES_5_all_others_are_ended(member, other, user, db):
     ],
     ids=str,
 )
-async def test_SES_5_ACCT_7_ACCT_10_LINK_4_sensitive_acts_need_a_fresh_sign_in(
-    member, user, db, events, method, path, body
-):
-    await db.execute(update(Session).values(signed_in_at=func.now() - sessions.FRESH))
+@pytest.mark.requirement("SES-5", "ACCT-7", "ACCT-10", "LINK-4")
+async def test_sensitive_acts_need_a_fresh_sign_in(signed_in_client, user, db, events, method, path, body):
+    await db.execute(update(Session).values(signed_in_at=func.now() - sessions.RECENT))
     await db.commit()
-    answer = await member.request(method, path, json=body)
+    answer = await signed_in_client.request(method, path, json=body)
     assert (answer.status_code, answer.json()["errors"][0]["type"]) == (403, "sign_in_again")
     assert (await events())[-1] == "session.not_fresh"
-    assert await status(member) == 200
+    assert await status(signed_in_client) == 200
 
 
-async def test_SES_6_idle_sessions_end(member, db):
-    await db.execute(update(Session).values(seen_at=func.now() - sessions.IDLE - sessions.TOUCH / 60))
+@pytest.mark.requirement("SES-6")
+async def test_idle_sessions_end(signed_in_client, db):
+    await db.execute(update(Session).values(seen_at=func.now() - sessions.IDLE - sessions.SEEN_INTERVAL / 60))
     await db.commit()
-    assert await status(member) == 401
+    assert await status(signed_in_client) == 401
 
 
-async def test_SES_6_sessions_end_whatever_happens_in_them(member, db):
-    await db.execute(update(Session).values(expires_at=func.now() - sessions.TOUCH / 60))
+@pytest.mark.requirement("SES-6")
+async def test_sessions_end_whatever_happens_in_them(signed_in_client, db):
+    await db.execute(update(Session).values(expires_at=func.now() - sessions.SEEN_INTERVAL / 60))
     await db.commit()
-    assert await status(member) == 401
+    assert await status(signed_in_client) == 401
 
 
-async def test_SES_6_use_is_noted_once_a_minute(member, db, queries):
+@pytest.mark.requirement("SES-6")
+async def test_use_is_noted_once_a_minute(signed_in_client, db, queries):
     with queries() as sent:
-        await member.get("/api/session")
+        await signed_in_client.get("/api/session")
     assert len(sent) == 1
-    await db.execute(update(Session).values(seen_at=func.now() - 2 * sessions.TOUCH))
+    await db.execute(update(Session).values(seen_at=func.now() - 2 * sessions.SEEN_INTERVAL))
     await db.commit()
     counts = []
     for _ in range(2):
         with queries() as sent:
-            await member.get("/api/session")
+            await signed_in_client.get("/api/session")
         counts.append(len(sent))
     assert counts == [2, 1]
 
 
-async def test_SES_7_a_disabled_user_is_out_at_once(member, user, db):
+@pytest.mark.requirement("SES-7")
+async def test_a_disabled_user_is_out_at_once(signed_in_client, user, db):
     await db.execute(update(User).where(User.id == user.id).values(disabled_at=func.now()))
     await db.commit()
-    assert await status(member) == 401
+    assert await status(signed_in_client) == 401
 
 
 @pytest.mark.parametrize(
     "value", ["", "x", "A" * 43, "A" * 8192, "%00", "ä", '"quoted"', "a;b", "../..", "null", "\x00"]
 )
-async def test_SES_8_a_garbled_cookie_is_nobody(client, value):
+@pytest.mark.requirement("SES-8")
+async def test_a_garbled_cookie_is_nobody(client, value):
     sent = {"cookie": f"{cookies.SESSION}={value}".encode("latin-1")}
     answer = await client.get("/api/session", headers=sent)
     assert answer.status_code in (400, 401)
 
 
-async def test_SES_8_two_cookies_of_the_name_are_refused(member):
-    token = member.cookies[cookies.SESSION]
+@pytest.mark.requirement("SES-8")
+async def test_two_cookies_of_the_name_are_refused(signed_in_client):
+    token = signed_in_client.cookies[cookies.SESSION]
     for pair in ((token, "evil"), ("evil", token)):
         sent = "; ".join(f"{cookies.SESSION}={value}" for value in pair)
-        assert (await member.get("/api/session", headers={"cookie": sent})).status_code == 400
+        assert (await signed_in_client.get("/api/session", headers={"cookie": sent})).status_code == 400
 
 
-async def test_SES_9_nothing_is_cached(member, db):
-    assert await status(member) == 200
+@pytest.mark.requirement("SES-9")
+async def test_nothing_is_cached(signed_in_client, db):
+    assert await status(signed_in_client) == 200
     await db.execute(text("DELETE FROM sessions"))
     await db.commit()
-    assert await status(member) == 401
+    assert await status(signed_in_client) == 401
 
 
-async def test_SES_10_the_list_holds_own_sessions_and_no_tokens(member, user, db: AsyncSession):
-    await signed_in(db, await add_user(db))
-    answer = await member.get("/api/sessions")
+@pytest.mark.requirement("SES-10")
+async def test_the_list_holds_own_sessions_and_no_tokens(signed_in_client, user, db: AsyncSession):
+    await sign_in(db, await add_user(db))
+    answer = await signed_in_client.get("/api/sessions")
     (session,) = answer.json()["items"]
     assert session["current"] and session["user_agent"] == "Firefox"
-    assert member.cookies[cookies.SESSION] not in answer.text
+    assert signed_in_client.cookies[cookies.SESSION] not in answer.text
     assert not {"token", "token_hash", "user_id"} & set(session)
 
 
-async def test_SES_11_TOKEN_4_a_session_is_no_bearer_token(member):
-    token = member.cookies[cookies.SESSION]
-    member.cookies.clear()
+@pytest.mark.requirement("SES-11", "TOKEN-4")
+async def test_a_session_is_no_bearer_token(signed_in_client):
+    token = signed_in_client.cookies[cookies.SESSION]
+    signed_in_client.cookies.clear()
     for header in (f"Bearer {token}", f"bearer {token}", f"Session {token}", f"Basic {token}"):
-        assert (await member.get("/api/session", headers={"authorization": header})).status_code == 401
-    assert (await member.get(f"/api/session?token={token}&session={token}")).status_code == 401
+        assert (
+            await signed_in_client.get("/api/session", headers={"authorization": header})
+        ).status_code == 401
+    assert (await signed_in_client.get(f"/api/session?token={token}&session={token}")).status_code == 401
 
 
 @pytest.mark.parametrize(
     "path", ["/api/session", "/api/me", "/api/nothing", "/api/session/", "/api/sessions"]
 )
-async def test_SES_12_answers_are_not_stored(member, path):
-    assert (await member.get(path)).headers["cache-control"] == "no-store"
+@pytest.mark.requirement("SES-12")
+async def test_answers_are_not_stored(signed_in_client, path):
+    assert (await signed_in_client.get(path)).headers["cache-control"] == "no-store"
 
 
 async def test_a_stranger_is_401_and_told_how(client):
@@ -185,7 +201,7 @@ async def test_a_stranger_is_401_and_told_how(client):
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Session")
 
 
-async def test_a_signed_in_request_costs_one_query_more(member, client, queries):
+async def test_a_signed_in_request_costs_one_query_more(signed_in_client, client, queries):
     with queries() as signed:
-        await member.get("/api/jobs")
+        await signed_in_client.get("/api/jobs")
     assert len(signed) == 2

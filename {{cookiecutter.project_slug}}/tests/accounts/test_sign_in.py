@@ -1,42 +1,31 @@
 """LOGIN: passwords, guessing, limits."""
 
-import asyncio
 import hashlib
-import time
 from datetime import timedelta
 
 import pytest
 from httpx2 import AsyncClient
 from pwdlib.hashers.argon2 import Argon2Hasher
+from saaskit.ratelimit import Limit
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core import cookies, passwords
-from app.core.devices import Device
-from app.core.throttle import Limit, Throttle
-from app.models.events import Event
-from app.models.identities import LinkedIdentity
-from app.models.passwords import Password
-from app.models.sessions import Session
-from app.models.users import User
-from app.services import limits
+from app.accounts import browser as cookies
+from app.accounts import rate_limits
+from app.accounts.browser import Device
+from app.accounts.models import Event, LinkedIdentity, Password, Session, User
 from tests.accounts.test_sessions import put, status
-from tests.factories import add_user, new_address, new_email
-from tests.passwords import PASSWORD, with_password
+from tests.factories import PASSWORD, add_user, new_email, new_ip
 
 
-async def sign_in(client: AsyncClient, email: str, password: str = PASSWORD, **fields):
+async def post_session(client: AsyncClient, email: str, password: str = PASSWORD, **fields):
     return await client.post("/api/session", json={"email": email, "password": password} | fields)
-
-
-def come_from(client: AsyncClient, address: str) -> None:
-    client._transport.client = (address, 1)  # type: ignore[attr-defined]
 
 
 async def everybody(db: AsyncSession) -> dict[str, tuple[str, str]]:
     """Who cannot sign in, and what they send."""
-    known = await with_password(db)
-    disabled = await with_password(db, disabled_at=func.now())
+    known = await add_user(db, password=PASSWORD)
+    disabled = await add_user(db, password=PASSWORD, disabled_at=func.now())
     elsewhere = await add_user(db)
     db.add(LinkedIdentity(user_id=elsewhere.id, provider="google", issuer="https://x.example", subject="1"))
     await db.commit()
@@ -48,8 +37,9 @@ async def everybody(db: AsyncSession) -> dict[str, tuple[str, str]]:
     }
 
 
-async def test_LOGIN_1_refusals_are_all_alike(client, db):
-    answers = [await sign_in(client, *who) for who in (await everybody(db)).values()]
+@pytest.mark.requirement("LOGIN-1")
+async def test_refusals_are_all_alike(client, db):
+    answers = [await post_session(client, *who) for who in (await everybody(db)).values()]
     bodies = {tuple(sorted((k, v) for k, v in a.json().items() if k != "request_id")) for a in answers}
     assert {answer.status_code for answer in answers} == {401}
     assert len(bodies) == 1
@@ -57,91 +47,83 @@ async def test_LOGIN_1_refusals_are_all_alike(client, db):
     assert len(names) == 1 and "set-cookie" not in next(iter(names))
 
 
-async def test_LOGIN_1_each_refusal_is_one_event(client, db, events):
+@pytest.mark.requirement("LOGIN-1")
+async def test_each_refusal_is_one_event(client, db, events):
     for number, who in enumerate((await everybody(db)).values(), 1):
-        await sign_in(client, *who)
+        await post_session(client, *who)
         assert (await events()).count("session.refused") == number
 
 
-async def test_LOGIN_2_every_refusal_verifies_one_hash(client, db, monkeypatch):
-    """The times are measured by benchmarks/accounts; here, that the work is the same."""
-    verified = []
-    real = passwords._verify
-
-    def counting(password, stored):
-        verified.append(stored is not None)
-        return real(password, stored)
-
-    monkeypatch.setattr(passwords, "_verify", counting)
-    for who in (await everybody(db)).values():
-        await sign_in(client, *who)
-    assert len(verified) == 4
-    dummy, current = passwords._dummy(), await passwords.hash_password("x")
-    assert dummy.split("$")[:4] == current.split("$")[:4]
-
-
-async def test_LOGIN_3_one_account_is_guessed_from_many_addresses(client, db):
-    user = await with_password(db)
+@pytest.mark.requirement("LOGIN-3")
+async def test_one_account_is_guessed_from_many_addresses(client, db):
+    user = await add_user(db, password=PASSWORD)
     statuses = []
-    for _ in range(limits.ACCOUNT.most + 3):
-        come_from(client, new_address())
-        statuses.append((await sign_in(client, user.email, "wrong wrong wrong")).status_code)
-    assert statuses == [401] * limits.ACCOUNT.most + [429] * 3
-    assert (await sign_in(client, user.email)).status_code == 429
-    assert limits.ACCOUNT_LONG.most <= 100
-    assert limits.ACCOUNT_LONG.seconds >= 30 * limits.DAY
+    for _ in range(rate_limits.ACCOUNT.max_requests + 3):
+        client.ip = new_ip()
+        statuses.append((await post_session(client, user.email, "wrong wrong wrong")).status_code)
+    assert statuses == [401] * rate_limits.ACCOUNT.max_requests + [429] * 3
+    assert (await post_session(client, user.email)).status_code == 429
+    assert rate_limits.ACCOUNT_LONG.max_requests <= 100
+    assert rate_limits.ACCOUNT_LONG.seconds >= 30 * rate_limits.DAY
 
 
-async def test_LOGIN_3_nobody_locks_the_owner_out(client, other, db):
+@pytest.mark.requirement("LOGIN-3")
+async def test_nobody_locks_the_owner_out(client, other, db):
     """On a device that the owner used before, the right password works while the account is under attack."""
-    user = await with_password(db)
-    assert (await sign_in(client, user.email)).status_code == 204
+    user = await add_user(db, password=PASSWORD)
+    assert (await post_session(client, user.email)).status_code == 204
     await client.delete("/api/session")
     refused = None
-    for _ in range(limits.ACCOUNT.most + 1):
-        come_from(other, new_address())
-        refused = await sign_in(other, user.email, "wrong wrong wrong")
+    for _ in range(rate_limits.ACCOUNT.max_requests + 1):
+        other.ip = new_ip()
+        refused = await post_session(other, user.email, "wrong wrong wrong")
     assert refused and refused.status_code == 429
-    come_from(client, new_address())
-    assert (await sign_in(client, user.email)).status_code == 204
+    client.ip = new_ip()
+    assert (await post_session(client, user.email)).status_code == 204
 
 
-async def use_up(app, limit: Limit, key: str) -> None:
+async def use_up(state, limit: Limit, key: str) -> None:
     """As many tries as weeks of guessing make."""
-    for _ in range(limit.most):
-        assert await app.state.throttle.allows(limit, key)
+    for _ in range(limit.max_requests):
+        assert await state["rate_limiter"].allow(limit, key)
 
 
-async def test_LOGIN_3_a_hundred_failures_in_a_row_and_no_more(client, other, app, db):
-    user = await with_password(db)
-    await sign_in(other, user.email)
+@pytest.mark.requirement("LOGIN-3")
+async def test_a_hundred_failures_in_a_row_and_no_more(client, other, state, db):
+    user = await add_user(db, password=PASSWORD)
+    await post_session(other, user.email)
     await other.delete("/api/session")
-    await use_up(app, limits.ACCOUNT_LONG, user.email)
-    assert (await sign_in(client, user.email)).status_code == 429
-    assert (await sign_in(other, user.email)).status_code == 204  # the owner's device; and it unlocks
-    assert (await sign_in(client, user.email)).status_code == 204
+    await use_up(state, rate_limits.ACCOUNT_LONG, user.email)
+    assert (await post_session(client, user.email)).status_code == 429
+    assert (await post_session(other, user.email)).status_code == 204  # the owner's device; and it unlocks
+    assert (await post_session(client, user.email)).status_code == 204
 
 
-async def test_LOGIN_3_a_known_device_guesses_a_few_times(client, app, db):
-    user = await with_password(db)
-    await sign_in(client, user.email)
-    wrong = [(await sign_in(client, user.email, "wrong wrong wrong")).status_code for _ in range(11)]
-    assert wrong == [401] * limits.DEVICE.most + [429]
-    device = Device(client.cookies[cookies.DEVICE], app.state.settings).key
-    for limit in (limits.DEVICE, limits.DEVICE_LONG):
-        await app.state.throttle.clear(limit, f"{device}:{user.email}")
-    await use_up(app, limits.DEVICE_LONG, f"{device}:{user.email}")
-    assert (await sign_in(client, user.email)).status_code == 429
-    assert limits.DEVICE_LONG.most <= 100 and limits.DEVICE_LONG.seconds >= 30 * limits.DAY
+@pytest.mark.requirement("LOGIN-3")
+async def test_a_known_device_guesses_a_few_times(client, state, db):
+    user = await add_user(db, password=PASSWORD)
+    await post_session(client, user.email)
+    wrong = [(await post_session(client, user.email, "wrong wrong wrong")).status_code for _ in range(11)]
+    assert wrong == [401] * rate_limits.DEVICE.max_requests + [429]
+    device = Device(client.cookies[cookies.DEVICE], state["settings"]).key
+    for limit in (rate_limits.DEVICE, rate_limits.DEVICE_LONG):
+        await state["rate_limiter"].reset(limit, f"{device}:{user.email}")
+    await use_up(state, rate_limits.DEVICE_LONG, f"{device}:{user.email}")
+    assert (await post_session(client, user.email)).status_code == 429
+    assert (
+        rate_limits.DEVICE_LONG.max_requests <= 100
+        and rate_limits.DEVICE_LONG.seconds >= 30 * rate_limits.DAY
+    )
 
 
 @pytest.mark.parametrize("act", ["password", "sessions"])
-async def test_LOGIN_3_a_device_is_forgotten_with_its_sessions(client, other, db, mailbox, app, act):
+@pytest.mark.requirement("LOGIN-3")
+async def test_a_device_is_forgotten_with_its_sessions(client, other, db, mailbox, state, act):
     """Whoever had it loses its place; the browser in which the password was changed stays known."""
-    user = await with_password(db)
+    user = await add_user(db, password=PASSWORD)
     for browser in (client, other):
-        await sign_in(browser, user.email)
-    known = app.state.settings
+        await post_session(browser, user.email)
+    known = state["settings"]
     if act == "password":
         form = {"current": PASSWORD, "new": "lamp orbit cactus velvet"}
         assert (await client.put("/api/me/password", json=form)).status_code == 204
@@ -154,38 +136,41 @@ async def test_LOGIN_3_a_device_is_forgotten_with_its_sessions(client, other, db
     assert knows == [act == "password", False]
 
 
-async def test_LOGIN_3_a_reset_by_mail_unlocks(client, db, mailbox):
-    user = await with_password(db)
+@pytest.mark.requirement("LOGIN-3")
+async def test_a_reset_by_mail_unlocks(client, db, mailbox):
+    user = await add_user(db, password=PASSWORD)
     refused = None
-    for _ in range(limits.ACCOUNT.most + 1):
-        come_from(client, new_address())
-        refused = await sign_in(client, user.email, "wrong wrong wrong")
+    for _ in range(rate_limits.ACCOUNT.max_requests + 1):
+        client.ip = new_ip()
+        refused = await post_session(client, user.email, "wrong wrong wrong")
     assert refused and refused.status_code == 429
     await client.post("/api/password-reset", json={"email": user.email})
     form = {"token": await mailbox.token(), "password": "lamp orbit cactus velvet"}
     assert (await client.post("/api/password-reset/confirmation", json=form)).status_code == 204
-    assert (await sign_in(client, user.email, "lamp orbit cactus velvet")).status_code == 204
+    assert (await post_session(client, user.email, "lamp orbit cactus velvet")).status_code == 204
 
 
-async def test_LOGIN_3_a_forged_device_helps_nobody(client, db):
-    user = await with_password(db)
+@pytest.mark.requirement("LOGIN-3")
+async def test_a_forged_device_helps_nobody(client, db):
+    user = await add_user(db, password=PASSWORD)
     statuses = []
-    for number in range(limits.ACCOUNT.most + 1):
-        come_from(client, new_address())
+    for number in range(rate_limits.ACCOUNT.max_requests + 1):
+        client.ip = new_ip()
         client.cookies.set(cookies.DEVICE, f'["{number}",[{user.id}]].forged')
-        statuses.append((await sign_in(client, user.email, "wrong wrong wrong")).status_code)
+        statuses.append((await post_session(client, user.email, "wrong wrong wrong")).status_code)
     assert statuses[-1] == 429
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["198.51.100.7", "2001:db8:0:7::"])
-async def test_LOGIN_4_spraying_from_one_network_is_429(client, network, events):
+@pytest.mark.requirement("LOGIN-4")
+async def test_spraying_from_one_network_is_429(client, network, events):
     if network.endswith("::"):
-        network = f"2001:db8:{new_address().split('.')[1]}:{new_address().split('.')[2]}::"
+        network = f"2001:db8:{new_ip().split('.')[1]}:{new_ip().split('.')[2]}::"
     statuses, answer = [], None
-    for number in range(limits.CLIENT.most + 1):
-        come_from(client, f"{network}{number:x}" if ":" in network else network)
-        answer = await sign_in(client, new_email(), "wrong wrong wrong")
+    for number in range(rate_limits.NETWORK.max_requests + 1):
+        client.ip = f"{network}{number:x}" if ":" in network else network
+        answer = await post_session(client, new_email(), "wrong wrong wrong")
         statuses.append(answer.status_code)
     assert statuses[-1] == 429
     assert set(statuses[:-1]) <= {401, 429}
@@ -193,61 +178,14 @@ async def test_LOGIN_4_spraying_from_one_network_is_429(client, network, events)
     assert (await events())[-1] == "session.throttled"
 
 
-async def test_LOGIN_5_an_own_success_clears_no_others_count(client, other, db):
-    mallory, alice = await with_password(db), await with_password(db)
+@pytest.mark.requirement("LOGIN-5")
+async def test_an_own_success_clears_no_others_count(client, other, db):
+    mallory, alice = await add_user(db, password=PASSWORD), await add_user(db, password=PASSWORD)
     statuses = []
-    for _ in range(limits.CLIENT_ACCOUNT.most + 1):
-        statuses.append((await sign_in(client, alice.email, "wrong wrong wrong")).status_code)
-        assert (await sign_in(other, mallory.email)).status_code == 204
-    assert statuses == [401] * limits.CLIENT_ACCOUNT.most + [429]
-
-
-@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", ""])
-async def test_LOGIN_6_AVAIL_8_without_the_server_limits_hold_in_the_process(
-    client, app, db, monkeypatch, url
-):
-    throttle = Throttle(url)
-    monkeypatch.setitem(app.state._state, "throttle", throttle)
-    user = await with_password(db)
-    statuses = [
-        (await sign_in(client, user.email, "wrong wrong wrong")).status_code
-        for _ in range(limits.CLIENT_ACCOUNT.most + 2)
-    ]
-    assert statuses == [401] * limits.CLIENT_ACCOUNT.most + [429] * 2
-    await throttle.close()
-
-
-async def test_LOGIN_6_a_silent_server_costs_a_moment_once(free_port):
-    async def swallow(reader, writer):
-        await reader.read()
-        writer.close()
-        await writer.wait_closed()
-        hung_up.set()
-
-    hung_up = asyncio.Event()
-    server = await asyncio.start_server(swallow, "127.0.0.1", free_port)
-    throttle = Throttle(f"redis://127.0.0.1:{free_port}/0")
-    started = time.perf_counter()
-    assert [await throttle.allows(Limit("x", 2, 60), "k") for _ in range(3)] == [True, True, False]
-    assert time.perf_counter() - started < 3
-    await throttle.close()
-    await asyncio.wait_for(hung_up.wait(), 5)
-    server.close()
-    await server.wait_closed()
-
-
-async def test_LOGIN_7_a_flood_of_hashes_is_bounded(client):
-    """More than the pool and its queue are told to come back; nothing else waits."""
-    count = passwords.AT_ONCE + passwords.WAITING + 10
-    flood = [asyncio.create_task(passwords.verify("x" * 256, None)) for _ in range(count)]
-    await asyncio.sleep(0)
-    started = time.perf_counter()
-    assert (await client.get("/api/health")).status_code == 200
-    assert time.perf_counter() - started < 2
-    results = await asyncio.gather(*flood, return_exceptions=True)
-    refused = [result for result in results if isinstance(result, Exception)]
-    assert len(refused) == 10
-    assert {getattr(error, "status", None) for error in refused} == {503}
+    for _ in range(rate_limits.NETWORK_ACCOUNT.max_requests + 1):
+        statuses.append((await post_session(client, alice.email, "wrong wrong wrong")).status_code)
+        assert (await post_session(other, mallory.email)).status_code == 204
+    assert statuses == [401] * rate_limits.NETWORK_ACCOUNT.max_requests + [429]
 
 
 @pytest.mark.parametrize(
@@ -263,14 +201,16 @@ async def test_LOGIN_7_a_flood_of_hashes_is_bounded(client):
     ],
     ids=str,
 )
-async def test_LOGIN_8_OPS_3_other_types_are_422_and_not_echoed(client, email, password):
+@pytest.mark.requirement("LOGIN-8", "OPS-3")
+async def test_other_types_are_422_and_not_echoed(client, email, password):
     answer = await client.post("/api/session", json={"email": email, "password": password})
     assert answer.status_code == 422
     assert set(answer.json()["errors"][0]) == {"location", "field", "message", "type"}
     assert "12345" not in answer.text and PASSWORD not in answer.text
 
 
-async def test_LOGIN_9_a_field_sent_twice_is_refused(client, db, mailbox):
+@pytest.mark.requirement("LOGIN-9")
+async def test_a_field_sent_twice_is_refused(client, db, mailbox):
     body = "email=a%40example.com&email=b%40example.com&password=x"
     kind = {"content-type": "application/x-www-form-urlencoded"}
     assert (await client.post("/api/session", content=body, headers=kind)).status_code in (415, 422)
@@ -279,7 +219,8 @@ async def test_LOGIN_9_a_field_sent_twice_is_refused(client, db, mailbox):
     assert answer.status_code == 400
 
 
-async def test_LOGIN_10_an_old_hash_is_renewed_by_the_right_password_only(client, db):
+@pytest.mark.requirement("LOGIN-10")
+async def test_an_old_hash_is_renewed_by_the_right_password_only(client, db):
     user = await add_user(db)
     old = Argon2Hasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
     db.add(Password(user_id=user.id, hash=old))
@@ -288,31 +229,33 @@ async def test_LOGIN_10_an_old_hash_is_renewed_by_the_right_password_only(client
     async def stored() -> str:
         return await db.scalar(select(Password.hash).where(Password.user_id == user.id)) or ""
 
-    assert (await sign_in(client, user.email, "wrong wrong wrong")).status_code == 401
+    assert (await post_session(client, user.email, "wrong wrong wrong")).status_code == 401
     assert await stored() == old
-    assert (await sign_in(client, user.email)).status_code == 204
+    assert (await post_session(client, user.email)).status_code == 204
     assert "m=47104,t=1,p=1" in await stored()
-    assert (await sign_in(client, user.email)).status_code == 204
+    assert (await post_session(client, user.email)).status_code == 204
 
 
-async def test_LOGIN_10_a_password_has_no_age(client, db):
-    user = await with_password(db)
+@pytest.mark.requirement("LOGIN-10")
+async def test_a_password_has_no_age(client, db):
+    user = await add_user(db, password=PASSWORD)
     await db.execute(update(Password).values(changed_at=func.now() - timedelta(days=3650)))
     await db.commit()
-    assert (await sign_in(client, user.email)).status_code == 204
+    assert (await post_session(client, user.email)).status_code == 204
 
 
-async def test_LOGIN_11_a_new_device_is_told_once(client, other, db, mailbox):
-    user = await with_password(db)
-    await sign_in(client, user.email)
+@pytest.mark.requirement("LOGIN-11")
+async def test_a_new_device_is_told_once(client, other, db, mailbox):
+    user = await add_user(db, password=PASSWORD)
+    await post_session(client, user.email)
     assert await mailbox() == []
     await client.delete("/api/session")
-    await sign_in(client, user.email)
+    await post_session(client, user.email)
     assert await mailbox() == []
     other.headers["user-agent"] = "Lynx <b>2</b>"
-    await sign_in(other, user.email)
+    await post_session(other, user.email)
     message = await mailbox.one()
-    assert (message["to"], message["subject"]) == (user.email, "New sign-in to your account")
+    assert (message["to"], message["subject"]) == (user.email, "New sign-in to your Acme account")
     for part in message.iter_parts():
         assert not any(value in part.get_content() for value in other.cookies.values())
     page = message.get_body(("html",))
@@ -320,8 +263,8 @@ async def test_LOGIN_11_a_new_device_is_told_once(client, other, db, mailbox):
 
 
 async def test_passwords_and_tokens_are_in_no_log_line(client, db, mailbox, caplog):
-    user = await with_password(db)
-    await sign_in(client, user.email)
+    user = await add_user(db, password=PASSWORD)
+    await post_session(client, user.email)
     await client.post("/api/password-reset", json={"email": user.email})
     token = await mailbox.token()
     await client.get(f"/api/password-reset/confirmation?token={token}")
@@ -331,9 +274,9 @@ async def test_passwords_and_tokens_are_in_no_log_line(client, db, mailbox, capl
 
 
 async def test_the_trail_holds_no_secrets(client, db, mailbox):
-    user = await with_password(db)
-    await sign_in(client, user.email, "wrong wrong wrong")
-    await sign_in(client, user.email)
+    user = await add_user(db, password=PASSWORD)
+    await post_session(client, user.email, "wrong wrong wrong")
+    await post_session(client, user.email)
     rows = (await db.scalars(select(Event))).all()
     told = " ".join(str(vars(row)) for row in rows)
     for secret in ("wrong wrong wrong", PASSWORD, user.email, *client.cookies.values()):
@@ -342,15 +285,16 @@ async def test_the_trail_holds_no_secrets(client, db, mailbox):
 
 async def test_a_user_who_forgot_to_be_remembered(client, db, user: User):
     """Without `remember` the cookie ends with the browser; with it, after 90 days."""
-    ada = await with_password(db)
-    short = (await sign_in(client, ada.email)).headers.get_list("set-cookie")
-    long = (await sign_in(client, ada.email, remember=True)).headers.get_list("set-cookie")
+    ada = await add_user(db, password=PASSWORD)
+    short = (await post_session(client, ada.email)).headers.get_list("set-cookie")
+    long = (await post_session(client, ada.email, remember=True)).headers.get_list("set-cookie")
     assert "Max-Age" not in next(cookie for cookie in short if cookie.startswith(cookies.SESSION))
     assert "Max-Age=7776000" in next(cookie for cookie in long if cookie.startswith(cookies.SESSION))
 
 
-async def test_TENANT_9_OPS_1_log_injection_is_one_inert_row(client, db):
-    user = await with_password(db)
+@pytest.mark.requirement("TENANT-9", "OPS-1")
+async def test_log_injection_is_one_inert_row(client, db):
+    user = await add_user(db, password=PASSWORD)
     agent = "evil\x1b[31m " + "x" * 5000
     body = {"email": user.email, "password": PASSWORD}
     await client.post("/api/session", json=body, headers={"user-agent": agent})
@@ -358,20 +302,22 @@ async def test_TENANT_9_OPS_1_log_injection_is_one_inert_row(client, db):
     assert "\x1b" not in row.user_agent and len(row.user_agent) <= 200
 
 
-async def test_SES_1_a_chosen_session_never_becomes_valid(client, db):
-    user = await with_password(db)
+@pytest.mark.requirement("SES-1")
+async def test_a_chosen_session_never_becomes_valid(client, db):
+    user = await add_user(db, password=PASSWORD)
     chosen = "A" * 43
     client.cookies.set(cookies.SESSION, chosen)
-    assert (await sign_in(client, user.email)).status_code == 204
+    assert (await post_session(client, user.email)).status_code == 204
     put(client, chosen)
     assert await status(client) == 401
 
 
-async def test_SES_2_signing_in_again_rotates_the_session(client, db):
-    user = await with_password(db)
-    await sign_in(client, user.email)
+@pytest.mark.requirement("SES-2")
+async def test_signing_in_again_rotates_the_session(client, db):
+    user = await add_user(db, password=PASSWORD)
+    await post_session(client, user.email)
     first = client.cookies[cookies.SESSION]
-    await sign_in(client, user.email)
+    await post_session(client, user.email)
     second = client.cookies[cookies.SESSION]
     assert first != second
     put(client, first)
@@ -380,10 +326,11 @@ async def test_SES_2_signing_in_again_rotates_the_session(client, db):
     assert await status(client) == 200
 
 
-async def test_SES_2_a_changed_password_rotates_the_session(client, other, db):
-    user = await with_password(db)
-    await sign_in(client, user.email)
-    await sign_in(other, user.email)
+@pytest.mark.requirement("SES-2")
+async def test_a_changed_password_rotates_the_session(client, other, db):
+    user = await add_user(db, password=PASSWORD)
+    await post_session(client, user.email)
+    await post_session(other, user.email)
     first = client.cookies[cookies.SESSION]
     form = {"current": PASSWORD, "new": "lamp orbit cactus velvet"}
     assert (await client.put("/api/me/password", json=form)).status_code == 204
@@ -393,9 +340,10 @@ async def test_SES_2_a_changed_password_rotates_the_session(client, other, db):
     assert await status(client) == 401
 
 
-async def test_SES_3_the_cookie(client, db):
-    user = await with_password(db)
-    answer = await sign_in(client, user.email)
+@pytest.mark.requirement("SES-3")
+async def test_the_cookie(client, db):
+    user = await add_user(db, password=PASSWORD)
+    answer = await post_session(client, user.email)
     for sent in answer.headers.get_list("set-cookie"):
         name, _, rest = sent.partition("=")
         value, *attributes = rest.split("; ")

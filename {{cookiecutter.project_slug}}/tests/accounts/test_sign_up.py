@@ -1,23 +1,13 @@
 """SIGNUP: asking for an account, and confirming it."""
 
-import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-
 import pytest
 from httpx2 import AsyncClient
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core import passwords
-from app.core.errors import Unprocessable
-from app.core.guessing import weakness
-from app.models.sessions import Session
-from app.models.users import User
-from app.services import limits
-from tests.factories import add_user, new_address, new_email
-from tests.passwords import PASSWORD, with_password
+from app.accounts import rate_limits
+from app.accounts.models import Session, User
+from tests.factories import PASSWORD, add_user, new_email, new_ip
 
 
 def form(**fields) -> dict:
@@ -30,7 +20,7 @@ async def test_an_account_is_made_when_its_mailbox_and_password_agree(client, ma
     assert answer.status_code == 202
     assert not await db.scalar(select(User.id).where(User.email == ada["email"]))
     message = await mailbox.one()
-    assert (message["to"], message["subject"]) == (ada["email"], "Confirm your e-mail address")
+    assert (message["to"], message["subject"]) == (ada["email"], "Confirm your e-mail address for Acme")
     made = await client.post("/api/users/confirmation", json={"token": _token(message), "password": PASSWORD})
     assert (made.status_code, made.json()["email"]) == (201, ada["email"])
     assert not made.headers.get("set-cookie")
@@ -51,7 +41,8 @@ def _token(message) -> str:
     return token_in(message)
 
 
-async def test_SIGNUP_1_known_and_new_addresses_get_the_same_answer(client, mailbox, db):
+@pytest.mark.requirement("SIGNUP-1")
+async def test_known_and_new_addresses_get_the_same_answer(client, mailbox, db):
     known, new = form(email=(await add_user(db)).email), form()
     answers = [await client.post("/api/users", json=body) for body in (known, new)]
     first, second = answers
@@ -60,12 +51,13 @@ async def test_SIGNUP_1_known_and_new_addresses_get_the_same_answer(client, mail
     assert "set-cookie" not in first.headers
     mails = {recipients[0]: message["subject"] for recipients, message in await mailbox()}
     assert mails == {
-        known["email"]: "You already have an account",
-        new["email"]: "Confirm your e-mail address",
+        known["email"]: "You already have an account at Acme",
+        new["email"]: "Confirm your e-mail address for Acme",
     }
 
 
-async def test_SIGNUP_2_known_and_new_addresses_cost_the_same_statements(client, db, queries):
+@pytest.mark.requirement("SIGNUP-2")
+async def test_known_and_new_addresses_cost_the_same_statements(client, db, queries):
     """The times are measured by benchmarks/accounts; here, that the work is the same."""
     sent = []
     for body in (form(email=(await add_user(db)).email), form()):
@@ -75,7 +67,8 @@ async def test_SIGNUP_2_known_and_new_addresses_cost_the_same_statements(client,
     assert sent[0] == sent[1]
 
 
-async def test_SIGNUP_3_mail_goes_to_the_stored_address(client, mailbox, db):
+@pytest.mark.requirement("SIGNUP-3")
+async def test_mail_goes_to_the_stored_address(client, mailbox, db):
     stored = new_email()
     await add_user(db, email=stored)
     for spelling in (stored.upper(), stored.replace("@", "@").replace("example", "ＥＸＡＭＰＬＥ")):
@@ -98,13 +91,15 @@ async def test_SIGNUP_3_mail_goes_to_the_stored_address(client, mailbox, db):
         "a" * 300 + "@example.com",
     ],
 )
-async def test_SIGNUP_4_header_injection_is_422(client, mailbox, address):
+@pytest.mark.requirement("SIGNUP-4")
+async def test_header_injection_is_422(client, mailbox, address):
     assert (await client.post("/api/users", json=form(email=address))).status_code == 422
     assert await mailbox() == []
 
 
 @pytest.mark.parametrize("name", ["X\r\nBcc: m@evil.example", "a" * 5000, "nul \x00"])
-async def test_SIGNUP_4_names_are_one_line(client, mailbox, name):
+@pytest.mark.requirement("SIGNUP-4")
+async def test_names_are_one_line(client, mailbox, name):
     assert (await client.post("/api/users", json=form(name=name))).status_code == 422
     assert await mailbox() == []
 
@@ -113,7 +108,8 @@ async def test_SIGNUP_4_names_are_one_line(client, mailbox, name):
     "name",
     ["<a href=//evil.example>click</a>", "http://evil.example/", "\u202eevil", "{{7*7}} ${jndi:x} $link"],
 )
-async def test_SIGNUP_5_INPUT_5_INPUT_12_names_are_inert_in_mails(client, mailbox, name):
+@pytest.mark.requirement("SIGNUP-5", "INPUT-5", "INPUT-12")
+async def test_names_are_inert_in_mails(client, mailbox, name):
     await client.post("/api/users", json=form(name=name))
     message = await mailbox.one()
     for part in message.iter_parts():
@@ -125,7 +121,8 @@ async def test_SIGNUP_5_INPUT_5_INPUT_12_names_are_inert_in_mails(client, mailbo
 @pytest.mark.parametrize(
     "extra", ["is_admin", "role", "org_id", "id", "email_verified", "created_at", "plan", "disabled_at"]
 )
-async def test_SIGNUP_6_extra_fields_are_named_and_refused(client, extra):
+@pytest.mark.requirement("SIGNUP-6")
+async def test_extra_fields_are_named_and_refused(client, extra):
     answer = await client.post("/api/users", json=form(**{extra: 1}))
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == [extra]
@@ -142,7 +139,8 @@ async def test_SIGNUP_6_extra_fields_are_named_and_refused(client, extra):
         "{email}",
     ],
 )
-async def test_SIGNUP_7_weak_passwords_are_422_with_a_reason(client, password):
+@pytest.mark.requirement("SIGNUP-7")
+async def test_weak_passwords_are_422_with_a_reason(client, password):
     body = form()
     body["password"] = password.format(**body)
     answer = await client.post("/api/users", json=body)
@@ -152,9 +150,10 @@ async def test_SIGNUP_7_weak_passwords_are_422_with_a_reason(client, password):
     assert body["password"] not in answer.text
 
 
-async def test_SIGNUP_7_the_products_own_name_is_weak(client, app, monkeypatch):
-    settings = app.state.settings.model_copy(update={"public_url": "https://companyname.example"})
-    monkeypatch.setitem(app.state._state, "settings", settings)
+@pytest.mark.requirement("SIGNUP-7")
+async def test_the_products_own_name_is_weak(client, state, monkeypatch):
+    settings = state["settings"].model_copy(update={"public_url": "https://companyname.example"})
+    state["settings"] = settings
     answer = await client.post("/api/users", json=form(password="companyname2026!"))
     assert answer.status_code == 422
 
@@ -173,7 +172,8 @@ async def test_SIGNUP_7_the_products_own_name_is_weak(client, app, monkeypatch):
     ],
     ids=ascii,
 )
-async def test_SIGNUP_8_long_and_odd_passwords_are_kept_exactly(client, mailbox, password):
+@pytest.mark.requirement("SIGNUP-8")
+async def test_long_and_odd_passwords_are_kept_exactly(client, mailbox, password):
     body = form(password=password)
     assert (await client.post("/api/users", json=body)).status_code == 202
     token = await mailbox.token()
@@ -183,33 +183,21 @@ async def test_SIGNUP_8_long_and_odd_passwords_are_kept_exactly(client, mailbox,
     assert (await client.post("/api/users/confirmation", json=confirm)).status_code == 201
 
 
-async def test_SIGNUP_8_composed_and_decomposed_letters_are_one_password(client, mailbox):
-    await client.post("/api/users", json=form(password="caf\u00e9 orbit velvet cactus"))
-    confirm = {"token": await mailbox.token(), "password": "cafe\u0301 orbit velvet cactus"}
-    assert (await client.post("/api/users/confirmation", json=confirm)).status_code == 201
-
-
-@pytest.mark.parametrize("length", [257, 1000, 1024 * 1024])
-async def test_SIGNUP_8_over_the_cap_costs_no_hash(client, length):
-    started = time.perf_counter()
-    answer = await client.post("/api/users", json=form(password="x" * length))
-    assert answer.status_code in (413, 422)
-    assert time.perf_counter() - started < 0.5
-
-
-async def test_SIGNUP_9_a_link_works_once(client, mailbox):
+@pytest.mark.requirement("SIGNUP-9")
+async def test_a_link_works_once(client, mailbox):
     await client.post("/api/users", json=form())
     confirm = {"token": await mailbox.token(), "password": PASSWORD}
     assert (await client.post("/api/users/confirmation", json=confirm)).status_code == 201
     again = await client.post("/api/users/confirmation", json=confirm)
     assert (again.status_code, again.json()["detail"]) == (
         422,
-        "This link is no longer valid. Ask for a new one.",
+        "This link is no longer valid. Request a new one.",
     )
     assert "set-cookie" not in again.headers
 
 
-async def test_SIGNUP_9_a_second_mail_ends_the_first_link(client, mailbox):
+@pytest.mark.requirement("SIGNUP-9")
+async def test_a_second_mail_ends_the_first_link(client, mailbox):
     body = form()
     await client.post("/api/users", json=body)
     first = await mailbox.token()
@@ -220,22 +208,24 @@ async def test_SIGNUP_9_a_second_mail_ends_the_first_link(client, mailbox):
         assert answer.status_code == status
 
 
-async def test_SIGNUP_9_SIGNUP_11_nobody_else_ends_a_link(client, other, mailbox):
+@pytest.mark.requirement("SIGNUP-9", "SIGNUP-11")
+async def test_nobody_else_ends_a_link(client, other, mailbox):
     """Mallory asks for Alice's address again and again: Alice's link and password still make her account."""
     body = form()
     await client.post("/api/users", json=body)
     mine = await mailbox.token()
-    client._transport.client = (new_address(), 1)  # the transport of both
-    for _ in range(limits.MAILS.most + 1):
+    other.ip = new_ip()
+    for _ in range(rate_limits.MAILS.max_requests + 1):
         await other.post("/api/users", json=body | {"password": "mallory knows this one"})
     await mailbox()
     answer = await client.post("/api/users/confirmation", json={"token": mine, "password": PASSWORD})
     assert answer.status_code == 201
 
 
-async def test_SIGNUP_9_SIGNUP_12_what_is_not_mailed_ends_no_link(client, mailbox):
+@pytest.mark.requirement("SIGNUP-9", "SIGNUP-12")
+async def test_what_is_not_mailed_ends_no_link(client, mailbox):
     body, links = form(), []
-    for _ in range(limits.MAILS.most):
+    for _ in range(rate_limits.MAILS.max_requests):
         await client.post("/api/users", json=body)
         links.append(await mailbox.token())
     await client.post("/api/users", json=body | {"password": "lamp orbit cactus velvet"})
@@ -244,7 +234,8 @@ async def test_SIGNUP_9_SIGNUP_12_what_is_not_mailed_ends_no_link(client, mailbo
     assert answer.status_code == 201
 
 
-async def test_SIGNUP_9_a_link_expires(client, mailbox, db):
+@pytest.mark.requirement("SIGNUP-9")
+async def test_a_link_expires(client, mailbox, db):
     await client.post("/api/users", json=form())
     token = await mailbox.token()
     await db.execute(text("UPDATE tokens SET expires_at = now() - interval '1 second'"))
@@ -253,7 +244,8 @@ async def test_SIGNUP_9_a_link_expires(client, mailbox, db):
     assert answer.status_code == 422
 
 
-async def test_SIGNUP_9_looking_at_a_link_uses_nothing_up(client, mailbox):
+@pytest.mark.requirement("SIGNUP-9")
+async def test_looking_at_a_link_uses_nothing_up(client, mailbox):
     await client.post("/api/users", json=form())
     token = await mailbox.token()
     path = f"/api/users/confirmation?token={token}"
@@ -270,30 +262,33 @@ async def test_SIGNUP_9_looking_at_a_link_uses_nothing_up(client, mailbox):
     assert "no longer valid" in (await client.get(path, headers={"accept": "text/html"})).text
 
 
-async def test_SIGNUP_10_another_ones_link_changes_nothing_for_who_opens_it(member, mailbox, user, db):
+@pytest.mark.requirement("SIGNUP-10")
+async def test_another_ones_link_changes_nothing_for_who_opens_it(signed_in_client, mailbox, user, db):
     ada = form()
-    await member.post("/api/users", json=ada)
+    await signed_in_client.post("/api/users", json=ada)
     token = await mailbox.token()
-    answer = await member.post(
+    answer = await signed_in_client.post(
         "/api/users/confirmation", json={"token": token, "password": "mallory's own password"}
     )
     assert answer.status_code == 422
-    assert (await member.get("/api/session")).json()["user"]["email"] == user.email
+    assert (await signed_in_client.get("/api/session")).json()["user"]["email"] == user.email
     assert not await db.scalar(select(User.id).where(User.email == ada["email"]))
 
 
-async def test_SIGNUP_11_unverified_is_nobody(client, mailbox, db):
+@pytest.mark.requirement("SIGNUP-11")
+async def test_unverified_is_nobody(client, mailbox, db):
     ceo = form()
     await client.post("/api/users", json=ceo)
     sign_in = {"email": ceo["email"], "password": PASSWORD}
     assert (await client.post("/api/session", json=sign_in)).status_code == 401
     await client.post("/api/password-reset", json={"email": ceo["email"]})
     subjects = [message["subject"] for _, message in await mailbox()]
-    assert subjects == ["Confirm your e-mail address"]
+    assert subjects == ["Confirm your e-mail address for Acme"]
     assert await db.scalar(select(func.count()).select_from(Session)) == 0
 
 
-async def test_SIGNUP_11_prehijacking_fails(client, other, mailbox):
+@pytest.mark.requirement("SIGNUP-11")
+async def test_prehijacking_fails(client, other, mailbox):
     """Mallory asks first, with her password. Alice's mailbox alone does not confirm it; her own does."""
     alice = new_email()
     await other.post("/api/users", json=form(email=alice, password="mallory knows this one"))
@@ -311,22 +306,22 @@ async def test_SIGNUP_11_prehijacking_fails(client, other, mailbox):
     assert (await other.post("/api/session", json=sign_in)).status_code == 401
 
 
-async def test_SIGNUP_12_a_mailbox_gets_five_mails_an_hour(client, mailbox, app, db):
+@pytest.mark.requirement("SIGNUP-12")
+async def test_a_mailbox_gets_five_mails_an_hour(client, mailbox, state, db):
     alice = (await add_user(db)).email
     answers = []
     for number in range(30):
-        client._transport.client = (f"10.9.{number}.1", 1)
+        client.ip = f"10.9.{number}.1"
         path, body = "/api/password-reset", {"email": alice}
         if number % 3 == 0:
             path, body = "/api/users", form(email=alice)
         answers.append((await client.post(path, json=body)).status_code)
     assert answers == [202] * 30
-    assert len(await mailbox()) == limits.MAILS.most
+    assert len(await mailbox()) == rate_limits.MAILS.max_requests
 
 
-async def test_SIGNUP_13_parallel_confirmations_make_one_account(
-    client: AsyncClient, mailbox, db: AsyncSession
-):
+@pytest.mark.requirement("SIGNUP-13")
+async def test_parallel_confirmations_make_one_account(client: AsyncClient, mailbox, db: AsyncSession):
     """One after the other: all tests of a worker share a connection. test_races.py has them in parallel."""
     ada = form()
     for _ in range(3):
@@ -338,18 +333,10 @@ async def test_SIGNUP_13_parallel_confirmations_make_one_account(
     assert await db.scalar(select(func.count()).where(User.email == ada["email"])) == 1
 
 
-async def test_CSRF_2_without_any_sign_only_without_cookies(member, client, db):
-    del member.headers["origin"]
-    assert (await member.patch("/api/me", json={"name": "Eve"})).status_code == 403
-    user = await with_password(db)
-    client.cookies.clear()
-    answer = await client.post("/api/session", json={"email": user.email, "password": PASSWORD})
-    assert answer.status_code == 204
-
-
 @pytest.mark.parametrize("path", ["/api/session", "/api/users", "/api/password-reset"])
-async def test_CSRF_11_sign_in_and_sign_up_from_elsewhere_are_403(client, db, path):
-    user = await with_password(db)
+@pytest.mark.requirement("CSRF-11")
+async def test_sign_in_and_sign_up_from_elsewhere_are_403(client, db, path):
+    user = await add_user(db, password=PASSWORD)
     body = {"email": user.email, "password": PASSWORD}
     answer = await client.post(path, json=body, headers={"sec-fetch-site": "cross-site"})
     assert (answer.status_code, answer.headers.get("set-cookie")) == (403, None)
@@ -365,70 +352,15 @@ async def test_CSRF_11_sign_in_and_sign_up_from_elsewhere_are_403(client, db, pa
         (b"--x--", "multipart/form-data; boundary=x"),
     ],
 )
-async def test_INPUT_1_other_kinds_of_body_have_no_effect(client, mailbox, content, kind):
+@pytest.mark.requirement("INPUT-1")
+async def test_other_kinds_of_body_have_no_effect(client, mailbox, content, kind):
     answer = await client.post("/api/password-reset", content=content, headers={"content-type": kind})
     assert answer.status_code in (415, 422)
     assert await mailbox() == []
 
 
-@pytest.mark.parametrize(
-    "body", [b'{"email": NaN}', b"\xff", b'{"email": "\\ud800"}', b"{" * 50_000, b"1e999"]
-)
-async def test_INPUT_1_what_is_no_JSON_is_refused(client, body):
-    kind = {"content-type": "application/json"}
-    for path in ("/api/session", "/api/users", "/api/password-reset", "/api/me/email/reversal"):
-        assert (await client.post(path, content=body, headers=kind)).status_code in (400, 415, 422)
-
-
-@pytest.mark.parametrize("field", ["email", "name", "password"])
-@pytest.mark.parametrize(
-    "text", ["a" * 50_000 + "!", "(" * 50_000, "a@" * 25_000, "a." * 25_000 + "@example.com"]
-)
-async def test_INPUT_4_long_texts_cost_nothing(client, field, text):
-    import time
-
-    form = {"email": new_email(), "name": "Ada", "password": PASSWORD} | {field: text}
-    started = time.perf_counter()
-    answer = await client.post("/api/users", json=form)
-    assert answer.status_code == 422
-    assert time.perf_counter() - started < 0.5
-
-
-SIGNS = "4@8({[<369!1|70$5+%2" * 4
-
-
-@pytest.mark.parametrize(
-    "password",
-    [SIGNS[:24], SIGNS[:72], SIGNS * 3, "".join(map(chr, range(33, 105))), "4@1|" * 18, ("ab" * 9 + "a") * 4],
-    ids=["24", "72", "240", "all signs", "few signs", "repeats"],
-)
-@pytest.mark.parametrize("name", ["Ada", " ".join("abcdefghij4@8({[<369!1|70$5+%2" * 3)])
-async def test_INPUT_4_a_password_is_rated_at_a_bounded_cost(client, password, name):
-    """zxcvbn would try each reading of its signs, for seconds. Other processes do not count."""
-    await passwords.check(PASSWORD, about=[])  # the lists are read at the first use
-    started = time.process_time()
-    with suppress(Unprocessable):
-        await passwords.check(password, about=[name, new_email(), "https://test"])
-    assert time.process_time() - started < 0.4
-
-
-@pytest.mark.parametrize("password", ["!@#$%^&*()_+QWER", "P@ssw0rdP4$$word", "1234567890123456"])
-def test_SIGNUP_7_signs_make_nothing_strong(password):
-    assert weakness(password, [])
-
-
-def test_SIGNUP_7_nobodys_words_are_forgotten_for_anothers():
-    """Rated in threads, at the same time, by a library that keeps its words in a global."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    about = [(f"companyname{number}", f"companyname{number}2026!") for number in range(8)] * 20
-    with ThreadPoolExecutor(8) as threads:
-        reasons = list(threads.map(lambda pair: weakness(pair[1], [pair[0]]), about))
-    sys.setswitchinterval(usual)
-    assert all(reasons)
-
-
-async def test_INPUT_10_compressed_bodies_are_not_unpacked(client):
+@pytest.mark.requirement("INPUT-10")
+async def test_compressed_bodies_are_not_unpacked(client):
     import gzip
 
     bomb = gzip.compress(b'{"email": "' + b"a" * 10_000_000 + b'"}')

@@ -9,6 +9,6 @@ async def test_greets_the_world_or_by_name(client: AsyncClient):
 
 
 async def test_a_blank_name_is_refused(client: AsyncClient):
-    answer = await client.get("/api/hello", params={"name": " "})
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["field"] == "name"
+    response = await client.get("/api/hello", params={"name": " "})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "name"

@@ -1,13 +1,17 @@
-"""GET /api/auth/providers: what a sign-in page offers."""
+"""GET /api/auth/providers: the buttons of a sign-in page."""
 
-from app.deps import Work
-from app.schemas.identities import ProviderList
-from app.services import identities
 from filerouter import RouteConfig
+
+from app.accounts.schemas import Provider, ProviderList
+from app.deps import OAuth
 
 config = RouteConfig(public=True)
 
 
-async def get(work: Work) -> ProviderList:
-    """List the providers that people can sign in with."""
-    return identities.offered(work)
+async def get(oauth: OAuth) -> ProviderList:
+    """List the OAuth providers that users can sign in with."""
+    items = [
+        Provider(name=name, label=provider.label or name.title(), url=f"/api/auth/login/{name}")
+        for name, provider in oauth.providers.items()
+    ]
+    return ProviderList(items=items)

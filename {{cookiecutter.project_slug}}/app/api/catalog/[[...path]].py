@@ -1,15 +1,15 @@
-"""/api/catalog and everything below it: an optional catch-all is its own root, too."""
+"""/api/catalog and everything below it: an optional catch-all matches its own root, too."""
 
-from app.core.errors import NotFound
-from app.core.problems import problems
-from app.deps import Db
-from app.schemas.catalog import Catalog, CatalogPath
-from app.services import catalog
 from filerouter import RouteConfig
+from saaskit.errors import NotFound
+from saaskit.web import problems
+
+from app.deps import Db
+from app.products.catalog import Category, CategoryPath, get_category
 
 config = RouteConfig(public=True, responses=problems(NotFound))
 
 
-async def get(db: Db, path: CatalogPath = "") -> Catalog:
-    """Walk the shop's categories, one level at a time."""
-    return await catalog.browse(db, path)
+async def get(db: Db, path: CategoryPath = "") -> Category:
+    """Get a category and its subcategories."""
+    return await get_category(db, path)

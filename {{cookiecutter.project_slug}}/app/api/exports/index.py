@@ -1,22 +1,28 @@
-"""POST /api/exports: a list as a file, made by a job."""
+"""/api/exports: exports of your data as files, built by a job."""
 
-from fastapi import Response
+from typing import Annotated
 
-from app.core import jobs
-from app.core.jobs.answers import accept
-from app.deps import Db, Owner
-from app.jobs.exports import BuildExport
-from app.schemas.exports import ExportCreate
-from app.schemas.jobs import IdempotencyKey, Job
+from fastapi import Query, Response
 from filerouter import operation
+from saaskit.jobs.owner import IdempotencyKey
+from saaskit.web import CursorPage, CursorQuery
+
+from app.deps import CurrentUser, Db
+from app.exports import service as exports
+from app.exports.schemas import Export, ExportCreate
+
+
+async def get(query: Annotated[CursorQuery, Query()], user: CurrentUser, db: Db) -> CursorPage[Export]:
+    """List your exports, newest first."""
+    return await exports.list_for_owner(db, user.id, query)
 
 
 @operation(status_code=202)
 async def post(
-    new: ExportCreate, db: Db, owner: Owner, response: Response, idempotency_key: IdempotencyKey = None
-) -> Job:
-    """Have a file made; the answer's `Location` is the job that makes it."""
-    job = BuildExport(resource=new.resource)
-    row = await jobs.enqueue(db, job, owner=owner, idempotency_key=idempotency_key)
-    accept(response, row)
-    return Job.model_validate(row)
+    new: ExportCreate, user: CurrentUser, db: Db, response: Response, idempotency_key: IdempotencyKey = None
+) -> Export:
+    """Start an export. `Location` points to it; its `job_id` is the job that builds the file."""
+    export = await exports.create(db, user.id, new, idempotency_key)
+    response.headers["Location"] = f"/api/exports/{export.id}"
+    response.headers["Retry-After"] = "1"
+    return export

@@ -1,24 +1,35 @@
-"""/api/github/repos/python/cpython: GitHub, passed through with our token, for our users only."""
+"""/api/github/repos/python/cpython: GitHub's API with our token, for signed-in users."""
 
 from typing import Annotated
 
 from fastapi import Path, Request, Response
-
-from app.core.errors import BadRequest, NotFound, TooManyRequests, UpstreamBusy, UpstreamFailed, UpstreamLate
-from app.core.problems import problems
-from app.core.types import Text
-from app.deps import CurrentUser, Work
-from app.services import github
 from filerouter import RouteConfig, operation
+from saaskit.errors import (
+    BadGateway,
+    BadRequest,
+    GatewayTimeout,
+    NotFound,
+    TooManyRequests,
+    UpstreamUnavailable,
+)
+from saaskit.ratelimit import Limit
+from saaskit.types import Text
+from saaskit.web import problems
+
+from app.deps import limit_per_user
+from app.github import github
 
 config = RouteConfig(
-    responses=problems(BadRequest, NotFound, TooManyRequests, UpstreamFailed, UpstreamBusy, UpstreamLate)
+    # All users share the token's quota.
+    dependencies=[limit_per_user(Limit("github", max_requests=60, seconds=60))],
+    responses=problems(
+        BadRequest, NotFound, TooManyRequests, BadGateway, UpstreamUnavailable, GatewayTimeout
+    ),
 )
-ANSWERS = {200: {"content": {"application/json": {"schema": {}}}}, 304: {"description": "Not Modified"}}
-Tail = Annotated[Text, Path(max_length=200)]
+RESPONSES = {200: {"content": {"application/json": {"schema": {}}}}, 304: {"description": "Not Modified"}}
 
 
-@operation(response_class=Response, responses=ANSWERS)
-async def get(path: Tail, request: Request, user: CurrentUser, work: Work) -> Response:
-    """Read public data of GitHub: users, repositories, releases, readmes."""
-    return await github.relay(work, user, request, path)
+@operation(response_class=Response, responses=RESPONSES)
+async def get(path: Annotated[Text, Path(max_length=200)], request: Request) -> Response:
+    """Read public GitHub data: users, repositories, releases, readmes."""
+    return await github.forward(request, path)

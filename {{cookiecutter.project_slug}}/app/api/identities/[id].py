@@ -1,16 +1,17 @@
-"""/api/identities/7: one account elsewhere."""
+"""/api/identities/7: one linked identity."""
 
-from app.core.errors import Conflict, Forbidden, NotFound
-from app.core.problems import problems
-from app.core.types import Id
-from app.deps import Client, Db, FreshUser
-from app.services import identities
 from filerouter import RouteConfig, operation
+from saaskit.errors import Conflict, Forbidden, NotFound
+from saaskit.types import Id
+from saaskit.web import problems
+
+from app.accounts import identities
+from app.deps import Client, Db, RecentUser
 
 config = RouteConfig(responses=problems(NotFound, Forbidden, Conflict))
 
 
 @operation(status_code=204)
-async def delete(id: Id, user: FreshUser, db: Db, client: Client) -> None:
-    """Unlink it, unless it is the only way into your account."""
+async def delete(id: Id, user: RecentUser, db: Db, client: Client) -> None:
+    """Unlink an identity, unless it is the only way to sign in to your account."""
     await identities.unlink(db, user, client, id)

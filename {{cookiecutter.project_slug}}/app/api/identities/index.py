@@ -1,28 +1,28 @@
-"""/api/identities: the accounts elsewhere that may sign in as you."""
+"""/api/identities: the OAuth identities that can sign in as you."""
 
 from fastapi import Response
-
-from app.core import cookies
-from app.core.errors import Forbidden, NotFound, TooManyRequests, UpstreamFailed
-from app.core.problems import problems
-from app.deps import Browser, CurrentUser, Db, FreshUser, Work
-from app.schemas.identities import Departure, IdentityList, LinkStart
-from app.services import flows, identities
 from filerouter import operation
+from saaskit.errors import BadGateway, Forbidden, NotFound, TooManyRequests
+from saaskit.web import problems, set_cookie
+
+from app.accounts import identities, oauth_flows
+from app.accounts.browser import FLOW
+from app.accounts.schemas import AuthorizationRedirect, IdentityList, LinkStart
+from app.deps import Account, Cookies, CurrentUser, Db, OAuth, RecentUser
 
 
 async def get(user: CurrentUser, db: Db) -> IdentityList:
     """List your identities."""
-    return await identities.of_user(db, user)
+    return await identities.list_for_user(db, user)
 
 
-@operation(responses=problems(Forbidden, NotFound, TooManyRequests, UpstreamFailed))
+@operation(responses=problems(Forbidden, NotFound, TooManyRequests, BadGateway))
 async def post(
-    form: LinkStart, user: FreshUser, work: Work, browser: Browser, response: Response
-) -> Departure:
-    """Link another: send the browser to the answer's `location`."""
-    leaving = await flows.begin(
-        work, form.provider, form.next, browser=browser.flow, session_id=user.session_id
+    form: LinkStart, user: RecentUser, account: Account, oauth: OAuth, cookies: Cookies, response: Response
+) -> AuthorizationRedirect:
+    """Link an identity. Navigate the browser to the returned `location`."""
+    flow = await oauth_flows.start(
+        account, oauth, form.provider, form.next, browser=cookies.flow, session_id=user.session_id
     )
-    cookies.put(response, cookies.FLOW, leaving.browser, flows.SECONDS)
-    return Departure(location=leaving.url)
+    set_cookie(response, FLOW, flow.browser, oauth_flows.MAX_AGE)
+    return AuthorizationRedirect(location=flow.url)

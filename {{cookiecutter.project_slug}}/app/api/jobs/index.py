@@ -1,14 +1,13 @@
-"""/api/jobs?state=running&kind=build_export: your heavy work."""
+"""/api/jobs?state=running&kind=build_export: your jobs."""
 
 from typing import Annotated
 
 from fastapi import Query
+from saaskit.jobs.owner import JobList, JobQuery, list_for_owner
 
-from app.deps import Db, Owner
-from app.schemas.jobs import JobList, JobQuery
-from app.services import jobs
+from app.deps import Db, JobOwner
 
 
-async def get(query: Annotated[JobQuery, Query()], db: Db, owner: Owner) -> JobList:
+async def get(query: Annotated[JobQuery, Query()], db: Db, owner: JobOwner) -> JobList:
     """List your jobs, newest first."""
-    return await jobs.browse(db, owner, query)
+    return await list_for_owner(db, owner, query)

@@ -1,10 +1,10 @@
-"""/api/me/deletion: the deletion that you asked for."""
+"""/api/me/deletion: the scheduled deletion of your account."""
 
+from app.accounts import users
+from app.accounts.schemas import User
 from app.deps import Client, CurrentUser, Db
-from app.schemas.users import User
-from app.services import users
 
 
 async def delete(user: CurrentUser, db: Db, client: Client) -> User:
-    """Keep your account after all."""
+    """Cancel account deletion."""
     return await users.cancel_deletion(db, user, client)

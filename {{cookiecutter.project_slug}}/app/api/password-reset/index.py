@@ -1,18 +1,18 @@
-"""POST /api/password-reset: I forgot my password."""
+"""POST /api/password-reset: reset a forgotten password."""
 
-from app.core.errors import TooManyRequests
-from app.core.problems import problems
-from app.deps import Work
-from app.schemas.passwords import PasswordForgotten
-from app.schemas.users import MailSent
-from app.services import passwords
 from filerouter import RouteConfig, operation
+from saaskit.errors import TooManyRequests
+from saaskit.web import problems
+
+from app.accounts import passwords
+from app.accounts.schemas import MailSent, PasswordResetRequest
+from app.deps import Account
 
 config = RouteConfig(public=True)
 
 
 @operation(status_code=202, responses=problems(TooManyRequests))
-async def post(form: PasswordForgotten, work: Work) -> MailSent:
-    """Ask for a link that lets you choose a new password."""
-    await passwords.forgot(work, form)
+async def post(form: PasswordResetRequest, account: Account) -> MailSent:
+    """Request a link for a new password."""
+    await passwords.request_reset(account, form)
     return MailSent()

@@ -1,16 +1,17 @@
-"""/api/sessions/7: one place where you are signed in."""
+"""/api/sessions/7: one of your sessions."""
 
-from app.core.errors import Forbidden, NotFound
-from app.core.problems import problems
-from app.core.types import Id
-from app.deps import Client, Db, FreshUser
-from app.services import sessions
 from filerouter import RouteConfig, operation
+from saaskit.errors import Forbidden, NotFound
+from saaskit.types import Id
+from saaskit.web import problems
+
+from app.accounts import sessions
+from app.deps import Client, Db, RecentUser
 
 config = RouteConfig(responses=problems(NotFound, Forbidden))
 
 
 @operation(status_code=204)
-async def delete(id: Id, user: FreshUser, db: Db, client: Client) -> None:
-    """Sign out there."""
+async def delete(id: Id, user: RecentUser, db: Db, client: Client) -> None:
+    """Revoke a session."""
     await sessions.end(db, user, client, id)

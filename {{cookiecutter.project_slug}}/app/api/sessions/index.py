@@ -1,19 +1,20 @@
-"""/api/sessions: everywhere you are signed in."""
+"""/api/sessions: your sessions."""
 
-from app.core.errors import Forbidden
-from app.core.problems import problems
-from app.deps import Client, CurrentUser, Db, FreshUser
-from app.schemas.sessions import SessionList
-from app.services import sessions
 from filerouter import operation
+from saaskit.errors import Forbidden
+from saaskit.web import problems
+
+from app.accounts import sessions
+from app.accounts.schemas import SessionList
+from app.deps import Client, CurrentUser, Db, RecentUser
 
 
 async def get(user: CurrentUser, db: Db) -> SessionList:
-    """List your sessions, the last used one first."""
-    return await sessions.of_user(db, user)
+    """List your sessions, most recently used first."""
+    return await sessions.list_for_user(db, user)
 
 
 @operation(status_code=204, responses=problems(Forbidden))
-async def delete(user: FreshUser, db: Db, client: Client) -> None:
-    """Sign out everywhere else."""
+async def delete(user: RecentUser, db: Db, client: Client) -> None:
+    """Revoke all sessions except this one."""
     await sessions.end_others(db, user, client)

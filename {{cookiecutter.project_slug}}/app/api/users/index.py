@@ -1,18 +1,18 @@
 """POST /api/users: sign up."""
 
-from app.core.errors import TooManyRequests
-from app.core.problems import problems
-from app.deps import Work
-from app.schemas.passwords import SignUp
-from app.schemas.users import MailSent
-from app.services import sign_up
 from filerouter import RouteConfig, operation
+from saaskit.errors import TooManyRequests
+from saaskit.web import problems
+
+from app.accounts import sign_up
+from app.accounts.schemas import MailSent, SignUp
+from app.deps import Account
 
 config = RouteConfig(public=True)
 
 
 @operation(status_code=202, responses=problems(TooManyRequests))
-async def post(form: SignUp, work: Work) -> MailSent:
-    """Ask for an account. A mail has the link that confirms it; asking again sends another."""
-    await sign_up.ask(work, form)
+async def post(form: SignUp, account: Account) -> MailSent:
+    """Sign up. Sends a confirmation e-mail; repeat to resend it."""
+    await sign_up.request(account, form)
     return MailSent()

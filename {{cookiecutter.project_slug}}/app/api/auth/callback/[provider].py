@@ -1,29 +1,35 @@
-"""GET /api/auth/callback/google: back from the provider. Our cookies would not come with a POST."""
+"""GET /api/auth/callback/google: the provider sends the browser back here."""
 
 from typing import Annotated
 
 from fastapi import Path, Request
 from fastapi.responses import RedirectResponse
-
-from app.core.errors import Conflict, Forbidden, NotFound, TooManyRequests, UpstreamFailed
-from app.core.problems import problems
-from app.deps import Browser, Work
-from app.schemas.identities import ProviderName
-from app.services import identities
 from filerouter import RouteConfig, operation
+from saaskit.errors import BadGateway, Conflict, Forbidden, NotFound, TooManyRequests
+from saaskit.web import problems
 
-_REFUSALS = problems(Conflict, Forbidden, NotFound, TooManyRequests, UpstreamFailed)
-config = RouteConfig(public=True, responses=_REFUSALS)
+from app.accounts import identities
+from app.accounts.browser import set_session
+from app.accounts.schemas import ProviderName
+from app.deps import Account, Cookies, OAuth
+
+config = RouteConfig(
+    public=True, responses=problems(Conflict, Forbidden, NotFound, TooManyRequests, BadGateway)
+)
 
 
 @operation(status_code=303, response_class=RedirectResponse)
 async def get(
-    provider: Annotated[ProviderName, Path()], request: Request, work: Work, browser: Browser
+    provider: Annotated[ProviderName, Path()],
+    request: Request,
+    account: Account,
+    oauth: OAuth,
+    cookies: Cookies,
 ) -> RedirectResponse:
-    """Finish a sign-in, or the linking of an identity."""
+    """Complete a sign-in with a provider, or link an identity."""
     params = request.query_params.multi_items()
-    arrival = await identities.finish(work, provider, params, browser)
-    answer = RedirectResponse(arrival.next, 303)
-    if arrival.started:
-        arrival.started.keep(answer)
-    return answer
+    result = await identities.complete(account, oauth, provider, params, cookies)
+    response = RedirectResponse(result.next, 303)
+    if result.session:
+        set_session(response, result.session)
+    return response

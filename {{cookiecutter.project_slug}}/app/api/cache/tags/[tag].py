@@ -1,30 +1,31 @@
-"""/api/cache/tags/city:oslo: what is cached under a tag. For who is signed in, and not too often."""
+"""/api/cache/tags/city:oslo: the cached values with a tag."""
 
 from typing import Annotated
 
 from fastapi import Path
-
-from app.core import cache
-from app.core.errors import TooManyRequests, Unauthorized
-from app.core.problems import problems
-from app.core.types import Line
-from app.deps import CurrentUser, Work
-from app.services import limits
 from filerouter import RouteConfig, operation
+from saaskit import cache
+from saaskit.errors import TooManyRequests, Unauthorized
+from saaskit.ratelimit import Limit
+from saaskit.types import SingleLine
+from saaskit.web import problems
 
-config = RouteConfig(responses=problems(Unauthorized, TooManyRequests))
-Tag = Annotated[Line, Path()]
+from app.deps import limit_per_user
+
+config = RouteConfig(
+    dependencies=[limit_per_user(Limit("cache", max_requests=60, seconds=60))],
+    responses=problems(Unauthorized, TooManyRequests),
+)
+Tag = Annotated[SingleLine, Path()]
 
 
 @operation(status_code=204)
-async def post(tag: Tag, user: CurrentUser, work: Work) -> None:
-    """Mark what carries the tag as stale: it is served once more while it refreshes."""
-    await limits.costly(work, user)
+async def post(tag: Tag) -> None:
+    """Revalidate a tag: its values are served stale while they are refreshed."""
     await cache.revalidate_tag(tag)
 
 
 @operation(status_code=204)
-async def delete(tag: Tag, user: CurrentUser, work: Work) -> None:
-    """Expire what carries the tag: the next answer is new."""
-    await limits.costly(work, user)
+async def delete(tag: Tag) -> None:
+    """Expire a tag: the next request fetches new values."""
     await cache.update_tag(tag)

@@ -1,4 +1,4 @@
-"""GET /api/jobs/{id}/events: a job as it changes, as server-sent events."""
+"""GET /api/jobs/{id}/events: the changes of a job as server-sent events."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -6,33 +6,38 @@ from uuid import UUID
 
 from fastapi import Depends, Header, HTTPException
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-
-from app.core.errors import NotFound, TooManyRequests
-from app.core.problems import problems
-from app.deps import CurrentUser, NewSessions
-from app.schemas.jobs import Job
-from app.services import jobs
 from filerouter import RouteConfig, operation
+from saaskit.errors import NotFound, TooManyRequests
+from saaskit.jobs.owner import JobStatus, can_follow, follow
+from saaskit.web import problems
+
+from app.accounts import sessions
+from app.deps import CurrentUser, NewTransaction
 
 config = RouteConfig(responses=problems(NotFound, TooManyRequests))
+LastEventId = Annotated[str, Header(pattern=r"^[0-9]{1,9}$")]
+FINISHED = {204: {"description": "The job has finished, and the client has its last event"}}
 
 
-Seen = Annotated[str, Header(pattern=r"^[0-9]{1,9}$")]
+async def _check(
+    id: UUID, user: CurrentUser, new_transaction: NewTransaction, last_event_id: LastEventId = "0"
+) -> None:
+    """Refuse before the stream begins. After 204 a browser does not reconnect."""
+    if not await can_follow(new_transaction, str(user.id), id, int(last_event_id)):
+        raise HTTPException(204)
 
 
-async def _may(id: UUID, sessions: NewSessions, user: CurrentUser, last_event_id: Seen = "0") -> None:
-    """Refused before the stream begins; no transaction stays open behind it."""
-    if not await jobs.may_follow(sessions, user, id, int(last_event_id)):
-        raise HTTPException(204)  # a browser that comes back for more comes no more
-
-
-OVER = {204: {"description": "The job has ended, and you know how"}}
-
-
-@operation(response_class=EventSourceResponse, dependencies=[Depends(_may)], responses=OVER)
+@operation(response_class=EventSourceResponse, dependencies=[Depends(_check)], responses=FINISHED)
 async def get(
-    id: UUID, user: CurrentUser, sessions: NewSessions, last_event_id: Seen = "0"
+    id: UUID, user: CurrentUser, new_transaction: NewTransaction, last_event_id: LastEventId = "0"
 ) -> AsyncIterator[ServerSentEvent]:
-    """Follow a job: its changes since `Last-Event-ID`, until it has ended."""
-    async for row in jobs.follow(sessions, user, id, int(last_event_id)):
-        yield ServerSentEvent(data=Job.model_validate(row), event=row.state, id=str(row.revision))
+    """Follow a job: its changes since `Last-Event-ID`, until it has finished."""
+    changes = follow(
+        new_transaction,
+        str(user.id),
+        id,
+        int(last_event_id),
+        is_active=lambda db: sessions.is_active(db, user),
+    )
+    async for job in changes:
+        yield ServerSentEvent(data=JobStatus.model_validate(job), event=job.state, id=str(job.revision))

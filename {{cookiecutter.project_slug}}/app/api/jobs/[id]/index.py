@@ -1,25 +1,24 @@
-"""/api/jobs/{id}: one job. Ask again with `If-None-Match`, or follow its events."""
+"""/api/jobs/{id}: one job. Poll with `If-None-Match`, or follow its events."""
 
 from uuid import UUID
 
-from app.core.conditional import UNCHANGED, Conditional
-from app.core.errors import Conflict, NotFound
-from app.core.problems import problems
-from app.deps import Db, Owner
-from app.schemas.jobs import Job
-from app.services import jobs
 from filerouter import RouteConfig, operation
+from saaskit.errors import Conflict, NotFound
+from saaskit.jobs.owner import JobStatus, cancel_for_owner, get_for_owner
+from saaskit.web import NOT_MODIFIED, Conditional, problems
+
+from app.deps import Db, JobOwner
 
 config = RouteConfig(responses=problems(NotFound))
 
 
-@operation(responses=UNCHANGED)
-async def get(id: UUID, db: Db, owner: Owner, http: Conditional) -> Job:
-    """Read a job."""
-    return http.answer(Job.model_validate(await jobs.find(db, owner, id)))
+@operation(responses=NOT_MODIFIED)
+async def get(id: UUID, db: Db, owner: JobOwner, conditional: Conditional) -> JobStatus:
+    """Get a job."""
+    return conditional.respond(JobStatus.model_validate(await get_for_owner(db, owner, id)))
 
 
 @operation(status_code=202, responses=problems(Conflict))
-async def delete(id: UUID, db: Db, owner: Owner) -> Job:
-    """Cancel a job: one that runs is asked to stop, and says so when it has."""
-    return Job.model_validate(await jobs.cancel(db, owner, id))
+async def delete(id: UUID, db: Db, owner: JobOwner) -> JobStatus:
+    """Cancel a job. A running job is asked to stop and is cancelled when it has."""
+    return JobStatus.model_validate(await cancel_for_owner(db, owner, id))

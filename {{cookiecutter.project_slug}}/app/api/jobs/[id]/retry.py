@@ -1,18 +1,18 @@
-"""POST /api/jobs/{id}/retry."""
+"""POST /api/jobs/{id}/retry: retry a job."""
 
 from uuid import UUID
 
-from app.core.errors import Conflict, NotFound
-from app.core.problems import problems
-from app.deps import Db, Owner
-from app.schemas.jobs import Job
-from app.services import jobs
 from filerouter import RouteConfig, operation
+from saaskit.errors import Conflict, NotFound
+from saaskit.jobs.owner import JobStatus, retry_for_owner
+from saaskit.web import problems
+
+from app.deps import Db, JobOwner
 
 config = RouteConfig(responses=problems(NotFound, Conflict))
 
 
 @operation(status_code=202)
-async def post(id: UUID, db: Db, owner: Owner) -> Job:
-    """Begin a dead or cancelled job anew."""
-    return Job.model_validate(await jobs.retry(db, owner, id))
+async def post(id: UUID, db: Db, owner: JobOwner) -> JobStatus:
+    """Retry a failed or cancelled job."""
+    return JobStatus.model_validate(await retry_for_owner(db, owner, id))

@@ -1,32 +1,35 @@
-"""/api/me/email/confirmation?token=…: where the link in the new address's mail leads."""
+"""/api/me/email/confirmation?token=…: the link that is sent to a new e-mail address."""
 
 from typing import Annotated
 
 from fastapi import Depends, Request
-
-from app.core.forms import body_of, json_or_form
-from app.core.links import DONE, PAGE, Form, answer, done
-from app.core.problems import problems
-from app.deps import Client, CurrentUser, Db
-from app.schemas.emails import TokenUse
-from app.schemas.users import MailToken, TokenState
-from app.services import emails, tokens
 from filerouter import RouteConfig, operation
+from saaskit.web import json_or_form, json_or_form_body, problems
+
+from app.accounts import email_change, tokens
+from app.accounts.confirmation_pages import DONE, PAGE, confirmation_page, done
+from app.accounts.schemas import MailToken, TokenState, TokenUse
+from app.deps import Client, CurrentUser, Db
 
 config = RouteConfig(public=True)
-_FORM = Form("Confirm your new e-mail address", "Use this address")
-_BODY = body_of(TokenUse)
-_Use = Annotated[TokenUse, Depends(json_or_form(TokenUse))]
+Form = Annotated[TokenUse, Depends(json_or_form(TokenUse))]
 
 
 @operation(responses=PAGE, response_model=TokenState)
 async def get(token: MailToken, db: Db, request: Request):
-    """Look at the link: a page for browsers, JSON for programs. Uses nothing up."""
-    return answer(request, await tokens.state(db, "email", token), _FORM, token)
+    """Show the confirmation page (HTML) or the link's state (JSON). Does not consume the link."""
+    state = await tokens.get_state(db, "email", token)
+    title, button = "Confirm your new e-mail address", "Use this address"
+    return confirmation_page(request, state, token, title=title, button=button)
 
 
-@operation(status_code=204, response_model=None, responses=problems(415) | DONE, openapi_extra=_BODY)
-async def post(user: CurrentUser, form: _Use, db: Db, client: Client, request: Request):
-    """Use the new address from now on, if it was you who asked; the old one is told, with a way back."""
-    await emails.confirm(db, user, form.token, client)
-    return done(request, "Your account has this address now.")
+@operation(
+    status_code=204,
+    response_model=None,
+    responses=problems(415) | DONE,
+    openapi_extra=json_or_form_body(TokenUse),
+)
+async def post(user: CurrentUser, form: Form, db: Db, client: Client, request: Request):
+    """Confirm your new e-mail address. The previous address is notified and can revert the change."""
+    await email_change.confirm(db, user, form.token, client)
+    return done(request, "Your account now uses this e-mail address.")

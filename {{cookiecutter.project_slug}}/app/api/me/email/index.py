@@ -1,16 +1,16 @@
-"""PUT /api/me/email."""
+"""PUT /api/me/email: your e-mail address."""
 
-from app.core.errors import Forbidden, TooManyRequests
-from app.core.problems import problems
-from app.deps import FreshUser, Work
-from app.schemas.emails import EmailChange
-from app.schemas.users import MailSent
-from app.services import emails
 from filerouter import operation
+from saaskit.errors import Forbidden, TooManyRequests
+from saaskit.web import problems
+
+from app.accounts import email_change
+from app.accounts.schemas import EmailChange, MailSent
+from app.deps import Account, RecentUser
 
 
 @operation(status_code=202, responses=problems(Forbidden, TooManyRequests))
-async def put(form: EmailChange, user: FreshUser, work: Work) -> MailSent:
-    """Change your address: the new one gets a link that confirms it."""
-    await emails.ask(work, user, form.email)
+async def put(form: EmailChange, user: RecentUser, account: Account) -> MailSent:
+    """Change your e-mail address. Sends a confirmation link to the new one."""
+    await email_change.request(account, user, form.email)
     return MailSent()

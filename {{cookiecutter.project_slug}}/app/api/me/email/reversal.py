@@ -1,32 +1,35 @@
-"""/api/me/email/reversal?token=…: where the link in the mail to the old address leads."""
+"""/api/me/email/reversal?token=…: the link that is sent to the previous e-mail address."""
 
 from typing import Annotated
 
 from fastapi import Depends, Request
-
-from app.core.forms import body_of, json_or_form
-from app.core.links import DONE, PAGE, Form, answer, done
-from app.core.problems import problems
-from app.deps import Client, Db
-from app.schemas.emails import TokenUse
-from app.schemas.users import MailToken, TokenState
-from app.services import emails, tokens
 from filerouter import RouteConfig, operation
+from saaskit.web import json_or_form, json_or_form_body, problems
+
+from app.accounts import email_change, tokens
+from app.accounts.confirmation_pages import DONE, PAGE, confirmation_page, done
+from app.accounts.schemas import MailToken, TokenState, TokenUse
+from app.deps import Client, Db
 
 config = RouteConfig(public=True)
-_FORM = Form("Take your old e-mail address back", "Take it back")
-_BODY = body_of(TokenUse)
-_Use = Annotated[TokenUse, Depends(json_or_form(TokenUse))]
+Form = Annotated[TokenUse, Depends(json_or_form(TokenUse))]
 
 
 @operation(responses=PAGE, response_model=TokenState)
 async def get(token: MailToken, db: Db, request: Request):
-    """Look at the link: a page for browsers, JSON for programs. Uses nothing up."""
-    return answer(request, await tokens.state(db, "revert", token), _FORM, token)
+    """Show the confirmation page (HTML) or the link's state (JSON). Does not consume the link."""
+    state = await tokens.get_state(db, "revert", token)
+    title, button = "Restore your previous e-mail address", "Restore it"
+    return confirmation_page(request, state, token, title=title, button=button)
 
 
-@operation(status_code=204, response_model=None, responses=problems(415) | DONE, openapi_extra=_BODY)
-async def post(form: _Use, db: Db, client: Client, request: Request):
-    """Take the account back to the old address: signs everybody out, and mails a link for a new password."""
-    await emails.revert(db, form.token, client)
-    return done(request, "You have your address back. A link for a new password is on its way to it.")
+@operation(
+    status_code=204,
+    response_model=None,
+    responses=problems(415) | DONE,
+    openapi_extra=json_or_form_body(TokenUse),
+)
+async def post(form: Form, db: Db, client: Client, request: Request):
+    """Restore the previous e-mail address. Ends all sessions and sends a link for a new password."""
+    await email_change.revert(db, form.token, client)
+    return done(request, "Your e-mail address is restored. We have sent a link for a new password to it.")

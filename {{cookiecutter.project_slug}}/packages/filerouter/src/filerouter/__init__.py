@@ -1,8 +1,8 @@
-"""Every file in a folder is an endpoint. See README.md."""
+"""File-based routing for FastAPI: every Python file in a folder is an endpoint. See README.md."""
 
 from filerouter.config import RouteConfig, operation
-from filerouter.problems import Problem, RouteTreeError
+from filerouter.errors import RouteProblem, RouteTreeError
 from filerouter.router import FileRouter
-from filerouter.scan import RouteFile, scan
+from filerouter.scanner import RouteFile, scan
 
-__all__ = ["FileRouter", "Problem", "RouteConfig", "RouteFile", "RouteTreeError", "operation", "scan"]
+__all__ = ["FileRouter", "RouteConfig", "RouteFile", "RouteProblem", "RouteTreeError", "operation", "scan"]

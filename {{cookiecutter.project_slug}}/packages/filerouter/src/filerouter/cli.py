@@ -1,4 +1,4 @@
-"""`routes`: what the tree serves, without a database and without the network."""
+"""The command `routes`: show the routes of an application, without a database or network."""
 
 import argparse
 import importlib
@@ -12,15 +12,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute, APIWebSocketRoute
+from fastapi.routing import APIRoute
 
-from filerouter.dispatch import Dispatch, Place, Tree
-from filerouter.problems import RouteTreeError, shown
+from filerouter.dispatch import Dispatcher, MountedTree
+from filerouter.errors import RouteTreeError, display_path
+from filerouter.routes import Fallback, methods_of
 
 
 @dataclass
-class Row:
-    """One handler of the table."""
+class RouteRow:
+    """One handler. The fields are the keys of `--json`."""
 
     methods: list[str]
     url: str
@@ -31,17 +32,15 @@ class Row:
 
 
 def main() -> None:
-    """Print the table, or what the options ask for."""
-    parser = argparse.ArgumentParser("routes", description="The routes of the application, by precedence.")
+    """Run the command."""
+    parser = argparse.ArgumentParser("routes", description="Show the routes in the order of precedence.")
     modes = parser.add_mutually_exclusive_group()
-    modes.add_argument("--json", action="store_true", help="the table as JSON")
-    modes.add_argument("--tree", action="store_true", help="the files with what they answer")
-    modes.add_argument("--match", metavar="'GET /path'", help="which file answers, and why")
-    modes.add_argument(
-        "--check", action="store_true", help="only look for problems: exit code 1 if there are any"
-    )
+    modes.add_argument("--json", action="store_true", help="print the table as JSON")
+    modes.add_argument("--tree", action="store_true", help="print the files with their methods and URLs")
+    modes.add_argument("--match", metavar="'GET /path'", help="show which file handles a request, and why")
+    modes.add_argument("--check", action="store_true", help="only check the tree: exit code 1 on problems")
     arguments = parser.parse_args()
-    trees = Dispatch.of(_application().router).trees
+    trees = Dispatcher.of(_import_application().router).trees
     rows = [row for tree in trees for row in _rows(tree)]
     if arguments.check:
         print(f"{len(rows)} routes, no problems.")
@@ -52,22 +51,16 @@ def main() -> None:
     elif arguments.tree:
         _print_tree(rows)
     else:
-        cells = [["METHODS", "URL", "FILE", "ACCESS", "TAGS"]]
-        cells += [
-            [" ".join(r.methods), r.url, f"{r.file}:{r.line}", r.access, ", ".join(r.tags)] for r in rows
-        ]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        for row in cells:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        _print_table(rows)
 
 
-def _application() -> FastAPI:
-    """The application that pyproject.toml names."""
+def _import_application() -> FastAPI:
+    """Import the application that pyproject.toml names, with its environment variables set."""
     try:
         settings = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["filerouter"]
         module, _, name = settings["app"].partition(":")
     except FileNotFoundError:
-        sys.exit("routes: there is no pyproject.toml here. Run it in the folder of the project.")
+        sys.exit("routes: no pyproject.toml here. Run the command in the project's folder.")
     except tomllib.TOMLDecodeError as error:
         sys.exit(f"routes: pyproject.toml: {error}")
     except KeyError:
@@ -83,67 +76,74 @@ def _application() -> FastAPI:
         raise
     except Exception as error:
         sys.exit(f"routes: cannot import {settings['app']}: {type(error).__name__}: {error}")
-    if not isinstance(app, FastAPI) or not isinstance(app.router.middleware_stack, Dispatch):
-        sys.exit(f"routes: {settings['app']} is no FastAPI application with a FileRouter mounted.")
+    if not isinstance(app, FastAPI) or not isinstance(app.router.middleware_stack, Dispatcher):
+        sys.exit(f"routes: {settings['app']} is not a FastAPI application with a mounted FileRouter.")
     return app
 
 
-def _rows(tree: Tree) -> Iterator[Row]:
-    for place in tree.places:
-        for route in place.routes:
-            if isinstance(route, APIRoute | APIWebSocketRoute):
-                methods = sorted(route.methods or ()) if isinstance(route, APIRoute) else ["WEBSOCKET"]
-                guarded = tree.guard and any(d.dependency is tree.guard for d in route.dependencies)
-                # What has no code (a partial, given to a plain router) is shown with the file of its place.
-                code = getattr(inspect.unwrap(route.endpoint), "__code__", None)
-                file = shown(Path(code.co_filename) if code else place.file)
-                tags = [str(tag) for tag in route.tags] if isinstance(route, APIRoute) else []
-                access = "guarded" if guarded else "public"
-                yield Row(methods, route.path_format, file, code.co_firstlineno if code else 1, access, tags)
+def _rows(tree: MountedTree) -> Iterator[RouteRow]:
+    for endpoint in tree.endpoints:
+        for route in endpoint.operations:
+            guarded = tree.guard and any(d.dependency is tree.guard for d in route.dependencies)
+            # A plain APIRouter may have an endpoint without code, such as a partial.
+            code = getattr(inspect.unwrap(route.endpoint), "__code__", None)
+            yield RouteRow(
+                methods=methods_of(route),
+                url=route.path_format,
+                file=display_path(Path(code.co_filename) if code else endpoint.file.path),
+                line=code.co_firstlineno if code else 1,
+                access="guarded" if guarded else "public",
+                tags=[str(tag) for tag in route.tags] if isinstance(route, APIRoute) else [],
+            )
 
 
-def _print_tree(rows: list[Row]) -> None:
-    """The files as the disk has them."""
-    before: tuple[str, ...] = ()
-    answers = {Path(row.file).parts: (row.url, []) for row in rows}
+def _print_table(rows: list[RouteRow]) -> None:
+    cells = [["METHODS", "URL", "FILE", "ACCESS", "TAGS"]]
     for row in rows:
-        answers[Path(row.file).parts][1].extend(row.methods)
-    for parts in sorted(answers):
-        url, methods = answers[parts]
+        file, methods, tags = f"{row.file}:{row.line}", " ".join(row.methods), ", ".join(row.tags)
+        cells.append([methods, row.url, file, row.access, tags])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _print_tree(rows: list[RouteRow]) -> None:
+    files = {Path(row.file).parts: (row.url, []) for row in rows}
+    for row in rows:
+        files[Path(row.file).parts][1].extend(row.methods)
+    previous: tuple[str, ...] = ()
+    for parts, (url, methods) in sorted(files.items()):
         for depth, part in enumerate(parts[:-1]):
-            if parts[: depth + 1] != before[: depth + 1]:
+            if parts[: depth + 1] != previous[: depth + 1]:
                 print(f"{'  ' * depth}{part}/")
         print(f"{'  ' * (len(parts) - 1)}{parts[-1]}  {' '.join(dict.fromkeys(methods))} {url}")
-        before = parts[:-1]
+        previous = parts[:-1]
 
 
-def _print_match(trees: list[Tree], wanted: str) -> None:
-    """Every file that the path fits, the winner first."""
-    method, _, path = wanted.strip().rpartition(" ")
+def _print_match(trees: list[MountedTree], request: str) -> None:
+    """Print what happens to the request, and every file whose URL matches, the selected one first."""
+    method, _, path = request.strip().rpartition(" ")
     method = method.upper() or "GET"
-    found = [place for tree in trees for place in tree.places if place.fallback.path_regex.match(path)]
+    found = [e for tree in trees for e in tree.endpoints if e.fallback.path_regex.match(path)]
     if not found:
         sys.exit(f"{method} {path}: 404, no file has this URL.")
-    winner, *others = found
-    print(f"{method} {path}: {_verdict(winner, method, path)}")
-    print(f"  {winner.fallback.path_format}  {shown(winner.file)}  wins")
-    for place in others:
-        pairs = zip(winner.segments, place.segments, strict=False)
-        ours, theirs = next((pair for pair in pairs if pair[0].slot != pair[1].slot), (None, None))
-        why = (
-            f"later: {ours.pattern} comes before {theirs.pattern}"
-            if ours and theirs
-            else "later: another tree"
-        )
-        print(f"  {place.fallback.path_format}  {shown(place.file)}  {why}")
+    selected, *others = found
+    print(f"{method} {path}: {_outcome(selected.fallback, method, path)}")
+    print(f"  {selected.fallback.path_format}  {display_path(selected.file.path)}  selected")
+    for endpoint in others:
+        pairs = zip(selected.file.segments, endpoint.file.segments, strict=False)
+        first = next(((a.pattern, b.pattern) for a, b in pairs if a.precedence != b.precedence), None)
+        reason = f"{first[0]} comes before {first[1]}" if first else "its tree was mounted later"
+        print(f"  {endpoint.fallback.path_format}  {display_path(endpoint.file.path)}  not used: {reason}")
 
 
-def _verdict(place: Place, method: str, path: str) -> str:
-    allow = place.fallback.allow
+def _outcome(fallback: Fallback, method: str, path: str) -> str:
     if path.endswith("/") and path != "/":
         return f"308 to {path[:-1]}"
-    if method in allow.split(", "):
-        return f"answered by {method.lower()}()" if method in place.fallback.own else "answered by the router"
-    return (
-        f"405, for the path decides before the method. The file has {allow}" if allow else "404, a websocket"
-    )
+    if method in fallback.file_methods:
+        return f"handled by {method.lower()}()"
+    if method in fallback.allow.split(", "):
+        return "handled by filerouter"
+    if not fallback.allow:
+        return "404, the file only has a websocket"
+    return f"405, because the path is matched before the method. The file allows {fallback.allow}"

@@ -1,4 +1,4 @@
-"""What a file, a folder or a handler may set beside the code."""
+"""Settings of route files, folders and handlers."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,12 +13,15 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 class UnknownSetting(TypeError):
-    """A setting that does not exist; the message names the likely one."""
+    """A setting that does not exist. The message suggests one that does."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RouteConfig:
-    """The settings of a route file, or in `_folder.py` of a folder and all below. None: as above."""
+    """The settings of a route file or, in `_folder.py`, of all files in the folder and below.
+
+    A setting that is None is inherited from the folder above.
+    """
 
     public: bool | None = None
     dependencies: Sequence[Depends] = ()
@@ -29,24 +32,24 @@ class RouteConfig:
     max_body_size: int | None = None
 
     def __new__(cls, **settings: object) -> "RouteConfig":
-        _refuse_unknown("RouteConfig", settings, [f.name for f in fields(cls)])
+        _reject_unknown("RouteConfig", settings, [f.name for f in fields(cls)])
         return super().__new__(cls)
 
     def __or__(self, below: "RouteConfig") -> "RouteConfig":
-        """Merge with the config below: lists add up, scalars override."""
+        """Merge with the config of a level below. Lists are joined; other settings of `below` win."""
         merged: dict[str, Any] = {}
         for name in (f.name for f in fields(self)):
-            ours, theirs = getattr(self, name), getattr(below, name)
+            outer, inner = getattr(self, name), getattr(below, name)
             if name == "responses":
-                merged[name] = {**ours, **theirs}
+                merged[name] = {**outer, **inner}
             elif name in ("dependencies", "tags"):
-                merged[name] = (*ours, *theirs)
+                merged[name] = (*outer, *inner)
             else:
-                merged[name] = ours if theirs is None else theirs
+                merged[name] = outer if inner is None else inner
         return RouteConfig(**merged)
 
 
-OPTIONS = [
+OPERATION_OPTIONS = [
     name
     for name, parameter in inspect.signature(APIRouter.add_api_route).parameters.items()
     if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "methods"
@@ -54,24 +57,24 @@ OPTIONS = [
 
 
 def operation(**options: Any) -> Callable[[Handler], Handler]:
-    """Set options of one handler: the keyword names of `APIRouter.add_api_route`."""
-    _refuse_unknown("operation", options, OPTIONS)
+    """Set options of one handler. They are the keyword arguments of `APIRouter.add_api_route`."""
+    _reject_unknown("operation", options, OPERATION_OPTIONS)
 
-    def attach(handler: Handler) -> Handler:
-        handler.__operation__ = {**options_of(handler), **options}  # type: ignore[attr-defined]
+    def decorate(handler: Handler) -> Handler:
+        handler.__operation__ = {**operation_options(handler), **options}  # type: ignore[attr-defined]
         return handler
 
-    return attach
+    return decorate
 
 
-def options_of(handler: Callable[..., Any]) -> dict[str, Any]:
-    """What `@operation` said."""
+def operation_options(handler: Callable[..., Any]) -> dict[str, Any]:
+    """Return the options that `@operation` has set."""
     return getattr(handler, "__operation__", {})
 
 
-def _refuse_unknown(owner: str, given: Iterable[str], known: Sequence[str]) -> None:
+def _reject_unknown(owner: str, given: Iterable[str], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
             near = get_close_matches(name, known, 1)
-            hint = f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}."
+            hint = f"Did you mean {near[0]}?" if near else f"The settings are {', '.join(known)}."
             raise UnknownSetting(f"{owner} has no setting {name}. {hint}")

@@ -1,67 +1,99 @@
-"""Where FastAPI would try one route after the other, ask the trie."""
+"""Find the routes of a request with a trie: the cost does not depend on the number of routes."""
 
-import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Generic, TypeVar
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute, APIWebSocketRoute
-from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute, Match, Route, WebSocketRoute, compile_path
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from filerouter import conflicts
-from filerouter.fallback import Fallback
-from filerouter.reload import Reload, answer_broken
-from filerouter.segments import Kind, Segment
-from filerouter.trie import Trie
+from filerouter.routes import Endpoint, with_routes
+from filerouter.segments import Kind, Segments
 
-Step = Callable[[str, Scope], APIRouter | None]
-_EXACT = (Route, WebSocketRoute, APIRoute, APIWebSocketRoute)
+Resolver = Callable[[str, Scope], APIRouter | None]
+Value = TypeVar("Value")
 
-
-def narrow(router: APIRouter, routes: list[BaseRoute]) -> APIRouter:
-    """The same router with the same settings, knowing these routes only."""
-    narrowed = copy.copy(router)
-    narrowed.routes = routes
-    return narrowed
+_SIMPLE_ROUTES = (Route, WebSocketRoute, APIRoute, APIWebSocketRoute)
 
 
-@dataclass
-class Place:
-    """One path and all that answers there. `router` is the application's, knowing these routes only."""
+class Trie(Generic[Value]):
+    """A node of the trie. Paths are found as by a linear search in the order of precedence."""
 
-    segments: tuple[Segment, ...]
-    file: Path
-    routes: Sequence[BaseRoute]
-    router: APIRouter
+    def __init__(self) -> None:
+        self.value: Value | None = None
+        self.catch_all: Value | None = None
+        self.static: dict[str, Trie[Value]] = {}
+        self.mixed: dict[str, tuple[re.Pattern[str], Trie[Value]]] = {}
+        self.param: Trie[Value] | None = None
+
+    def add(self, segments: Segments, value: Value) -> None:
+        """Add a path. Add paths in the order of precedence."""
+        node = self
+        for segment in segments:
+            if segment.kind == Kind.STATIC:
+                node = node.static.setdefault(segment.text, Trie())
+            elif segment.kind == Kind.MIXED:
+                pattern = compile_path(f"/{segment.text}")[0]
+                node = node.mixed.setdefault(segment.text, (pattern, Trie()))[1]
+            elif segment.kind == Kind.PARAM:
+                node.param = node = node.param or Trie()
+            else:
+                node.catch_all = value
+                return
+        node.value = value
+
+    def find(self, parts: Sequence[str], at: int = 0) -> Value | None:
+        """Return the value of the path that matches `parts` from index `at` on."""
+        if at == len(parts):
+            return self.value
+        part = parts[at]
+        if not part:
+            return None
+        for node in self._children(part):
+            if (value := node.find(parts, at + 1)) is not None:
+                return value
+        return None if any(rest in ("", ".", "..") for rest in parts[at:]) else self.catch_all
+
+    def _children(self, part: str) -> "Iterator[Trie[Value]]":
+        if node := self.static.get(part):
+            yield node
+        for pattern, node in self.mixed.values():
+            if pattern.fullmatch(f"/{part}"):
+                yield node
+        if self.param:
+            yield self.param
+
+
+@dataclass(eq=False)
+class MountedTree:
+    """A tree of one application. `before_request` may return a response that replaces those of the tree."""
+
+    prefix: str
+    guard: Callable[..., Any] | None
+    before_request: Callable[[], ASGIApp | None] | None
+    endpoints: list[Endpoint] = field(default_factory=list)
 
     @property
-    def fallback(self) -> Fallback:
-        """The last of the routes."""
-        assert isinstance(self.routes[-1], Fallback)
-        return self.routes[-1]
+    def routes(self) -> list[BaseRoute]:
+        """The routes of all endpoints, in the order in which they are tried."""
+        return [route for endpoint in self.endpoints for route in endpoint.router.routes]
 
-
-class Tree:
-    """The places of one mounted folder."""
-
-    def __init__(self, prefix: str, guard: Callable[..., Any] | None, reload: Reload | None) -> None:
-        self.prefix, self.guard, self.reload = prefix, guard, reload
-        self.places: list[Place] = []
-
-    def lookup(self) -> "Step":
-        """A function from a path to the router of its place."""
-        exact: dict[str, APIRouter] = {}
+    def resolver(self) -> Resolver:
+        """Return a function that returns the router of a path's endpoint."""
+        static: dict[str, APIRouter] = {}
         trie, prefix = Trie[APIRouter](), self.prefix
-        for place in self.places:
-            trie.add(place.segments, place.router)
-            if all(segment.kind == Kind.STATIC for segment in place.segments):
-                exact[conflicts.url(place.segments, prefix)] = place.router
+        for endpoint in self.endpoints:
+            file, router = endpoint.file, endpoint.router
+            trie.add(file.segments, router)
+            if all(segment.kind == Kind.STATIC for segment in file.segments):
+                static[file.url] = router
 
-        def lookup(path: str, scope: Scope) -> APIRouter | None:
-            if router := exact.get(path):
+        def resolve(path: str, scope: Scope) -> APIRouter | None:
+            if router := static.get(path):
                 return router
             if not path.startswith(prefix):
                 return None
@@ -70,79 +102,74 @@ class Tree:
                 return None
             return trie.find(below[1:].split("/") if below else [])
 
-        return lookup
+        return resolve
 
 
-class Dispatch:
-    """Sits on `router.middleware_stack`, where `router.app`, the linear search, sat.
+class Dispatcher:
+    """Replaces the linear search of the application's router, as its `middleware_stack`.
 
-    It decides nothing: it only leaves out the routes that cannot match, and lets FastAPI's own router
-    search the few that remain. The order of `router.routes` is kept, also between trees and other routes.
+    It only leaves out routes that cannot match; the router itself handles those that remain. The order of
+    `router.routes` applies to all of them, including routes before, between and after trees.
     """
 
     def __init__(self, router: APIRouter) -> None:
-        self.router = router
-        self.trees: list[Tree] = []
+        self._router = router
+        self.trees: list[MountedTree] = []
         self.index()
 
     @classmethod
-    def of(cls, router: APIRouter) -> "Dispatch":
-        """The one of this router."""
+    def of(cls, router: APIRouter) -> "Dispatcher":
+        """Return the router's dispatcher. Install one if it has none."""
         if not isinstance(router.middleware_stack, cls):
             router.middleware_stack = cls(router)
         return router.middleware_stack
 
     def index(self) -> None:
-        """Read `router.routes` anew."""
-        owner = {id(r): tree for tree in self.trees for place in tree.places for r in place.routes}
-        self.others = [route for route in self.router.routes if id(route) not in owner]
-        self.count = len(self.router.routes)
-        self.steps: list[Step] = []
-        run: list[BaseRoute] = []
-        last = None
-        for route in self.router.routes:
-            tree = owner.get(id(route))
-            if tree is None:
-                run.append(route)
-            elif tree is not last:
-                if run:
-                    self.steps.append(self._search(run))
-                self.steps.append(tree.lookup())
-                run = []
-            last = tree
-        # What comes after the last tree is among the others, which are searched when all else failed.
+        """Read `router.routes` again."""
+        routes = self._router.routes
+        owners = {id(route): tree for tree in self.trees for route in tree.routes}
+        groups = [(tree, list(group)) for tree, group in groupby(routes, lambda route: owners.get(id(route)))]
+        if groups and groups[-1][0] is None:
+            groups.pop()  # without a tree after them, they are searched when nothing else has matched
+        self._resolvers = [tree.resolver() if tree else self._searcher(group) for tree, group in groups]
+        self._other_routes = [route for route in routes if id(route) not in owners]
+        self._route_count = len(routes)
 
-    def _search(self, routes: Sequence[BaseRoute]) -> Step:
-        """If one of the other routes that come before a tree may match, everything is searched in order."""
-        exact = {r.path for r in routes if type(r) in _EXACT and not r.param_convertors}  # type: ignore[attr-defined]
-        unsure = [r for r in routes if type(r) not in _EXACT or r.param_convertors]  # type: ignore[attr-defined]
+    def _searcher(self, routes: list[BaseRoute]) -> Resolver:
+        """Return a resolver for routes before a tree. If one may match, all routes are searched in order."""
+        paths: set[str] = set()
+        others: list[BaseRoute] = []
+        for route in routes:
+            if type(route) in _SIMPLE_ROUTES and not route.param_convertors:  # type: ignore[attr-defined]
+                paths.add(route.path)  # type: ignore[attr-defined]
+            else:
+                others.append(route)
 
         def search(path: str, scope: Scope) -> APIRouter | None:
-            # `$` in their regular expressions matches before a line feed too.
-            found = path.removesuffix("\n") in exact or any(
-                r.matches(scope)[0] is not Match.NONE for r in unsure
-            )
-            return self.router if found else None
+            # Their regular expressions end in `$`, which also matches before a final line feed.
+            if path.removesuffix("\n") in paths or any(r.matches(scope)[0] is not Match.NONE for r in others):
+                return self._router
+            return None
 
         return search
 
-    def find(self, path: str, scope: Scope) -> APIRouter:
-        """The router that knows the routes for this request."""
-        for step in self.steps:
-            if router := step(path, scope):
+    def _resolve(self, path: str, scope: Scope) -> APIRouter:
+        for resolver in self._resolvers:
+            if router := resolver(path, scope):
                 return router
-        return narrow(self.router, self.others)
+        return with_routes(self._router, self._other_routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            return await self.router.app(scope, receive, send)
+            return await self._router.app(scope, receive, send)
         path, root = scope["path"], scope.get("root_path", "")
         if root and path.startswith(root) and path[len(root) :][:1] in ("", "/"):
             path = path[len(root) :]
         for tree in self.trees:
-            if tree.reload and (report := tree.reload()) and f"{path}/".startswith(f"{tree.prefix}/"):
-                return await answer_broken(report, scope, receive, send)
-        if self.count != len(self.router.routes):
+            response = tree.before_request and tree.before_request()
+            if response and f"{path}/".startswith(f"{tree.prefix}/"):
+                return await response(scope, receive, send)
+        if self._route_count != len(self._router.routes):
             self.index()
-        scope.setdefault("router", self.router)
-        return await self.find(path, scope).app(scope, receive, send)
+        scope.setdefault("router", self._router)
+        return await self._resolve(path, scope).app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Which functions of a module answer requests, and which only look as if they did."""
+"""Find the handlers of a route file, and check them."""
 
 import ast
 import inspect
@@ -11,112 +11,109 @@ from fastapi import APIRouter
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 
-from filerouter.problems import Problem, shown
-from filerouter.scan import RouteFile
-from filerouter.segments import Kind, Segment
+from filerouter.errors import RouteProblem
+from filerouter.scanner import RouteFile
+from filerouter.segments import Kind
 
-VERBS = ("get", "post", "put", "patch", "delete", "head", "options", "websocket")
-
-
-def handlers_of(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    """The handlers by verb. A `get` that was imported from elsewhere is none."""
-    own = _own(module)
-    return {verb: own[verb] for verb in VERBS if inspect.isfunction(own.get(verb))}
+HANDLER_NAMES = ("get", "post", "put", "patch", "delete", "head", "options", "websocket")
 
 
-def problems_of(module: ModuleType, file: RouteFile) -> Iterator[Problem]:
-    """What the author of a route file has to change before it can be registered."""
-    where, own, handlers = file.where, _own(module), handlers_of(module)
+def find_handlers(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    """Return the handlers by name. A `get` that the module imports is not a handler."""
+    own = _own_callables(module)
+    return {name: own[name] for name in HANDLER_NAMES if inspect.isfunction(own.get(name))}
+
+
+def find_router(module: ModuleType) -> APIRouter | None:
+    """Return the module's own APIRouter, which replaces handlers."""
     router = getattr(module, "router", None)
-    hatch = list(iter_route_contexts(router.routes)) if isinstance(router, APIRouter) else None
-    endpoints = [*handlers.values(), *(context.endpoint for context in hatch or ())]
+    return router if isinstance(router, APIRouter) else None
+
+
+def check_module(module: ModuleType, file: RouteFile) -> Iterator[RouteProblem]:
+    """Yield the problems to fix before routes can be made of the module."""
+    own, handlers, router = _own_callables(module), find_handlers(module), find_router(module)
+    router_endpoints = [context.endpoint for context in iter_route_contexts(router.routes)] if router else []
+    endpoints = [*handlers.values(), *router_endpoints]
     strays = [name for name, value in own.items() if not name.startswith("_") and value not in endpoints]
     for name in strays:
-        yield Problem("stray-function", (file.path,), f"{where}: {_stray(name, own[name])}")
-    if hatch is not None and handlers:
-        text = (
-            f"{where}: has both a router and {', '.join(handlers)}(). Move them into the router, or drop it."
-        )
-        yield Problem("router-and-handlers", (file.path,), text)
-    elif hatch == []:
-        text = f"{where}: router has no route. Add one, or delete the file."
-        yield Problem("no-handler", (file.path,), text)
-    elif hatch is None and not handlers and not any(map(_meant, strays)):
-        text = f"{where}: has no handler. Write async def get(), post, put, patch, delete or websocket."
-        yield Problem("no-handler", (file.path,), text)
+        yield file.problem("stray-function", _explain_stray(name, own[name]))
+    if router and handlers:
+        text = f"has a router and the handlers {', '.join(handlers)}. Keep either the router or the handlers."
+        yield file.problem("router-and-handlers", text)
+    elif router and not router_endpoints:
+        yield file.problem("no-handler", "router has no routes. Add one, or delete the file.")
+    elif not router and not handlers and not any(map(_similar_name, strays)):
+        text = "has no handler. Define get(), post(), put(), patch(), delete() or websocket()."
+        yield file.problem("no-handler", text)
     if "websocket" in handlers and not inspect.iscoroutinefunction(inspect.unwrap(handlers["websocket"])):
-        yield Problem("sync-websocket", (file.path,), f"{where}: websocket() must be async def.")
+        yield file.problem("sync-websocket", "websocket() must be async def.")
 
 
-def parameter_problems(
-    dependant: Dependant, verb: str, segments: tuple[Segment, ...], url: str, file: RouteFile
-) -> Iterator[Problem]:
-    """Parameters that the URL has and the handler not, or the reverse."""
-    where = shown(file.path)
-    taken = {field.alias for part in walk(dependant) for field in part.path_params}
-    given = {s.text for s in segments if s.kind >= Kind.PARAM}
-    asked = [field.alias for field in dependant.query_params]
-    for name in sorted(given - taken):
-        near = get_close_matches(name, asked, 1, cutoff=0.4)
-        advice = f"Rename its parameter {near[0]}" if near else f"Add it: {verb}({name}: str)"
-        text = f"{where}: {verb}() does not take {name} of {url}. {advice}."
-        yield Problem("missing-parameter", (file.path,), text)
-    mixed = " ".join(s.text for s in segments if s.kind == Kind.MIXED)
-    for name in sorted(taken - given):
+def check_parameters(dependant: Dependant, handler: str, file: RouteFile) -> Iterator[RouteProblem]:
+    """Yield the path parameters that only the URL has, or only the handler."""
+    declared = {field.alias for part in iter_dependants(dependant) for field in part.path_params}
+    expected = {s.text for s in file.segments if s.kind >= Kind.PARAM}
+    for name in sorted(expected - declared):
+        near = get_close_matches(name, [field.alias for field in dependant.query_params], 1, cutoff=0.4)
+        advice = f"Rename its parameter {near[0]} to {name}" if near else f"Add it: {handler}({name}: str)"
+        yield file.problem("missing-parameter", f"{handler}() has no parameter {name}. {advice}.")
+    mixed = " ".join(s.text for s in file.segments if s.kind == Kind.MIXED)
+    for name in sorted(declared - expected):
         if f"{{{name}" not in mixed:
-            text = f"{where}: {verb}() takes the path parameter {name}, which {url} has not. "
+            text = f"{handler}() has a path parameter {name}, which is not in the URL. "
             text += "Rename the file or the parameter."
-            yield Problem("unknown-parameter", (file.path,), text)
+            yield file.problem("unknown-parameter", text)
 
 
-def walk(dependant: Dependant) -> Iterator[Dependant]:
-    """A handler and all that it depends on."""
+def iter_dependants(dependant: Dependant) -> Iterator[Dependant]:
+    """Yield a handler's dependant and those of all its dependencies."""
     yield dependant
     for part in dependant.dependencies:
-        yield from walk(part)
+        yield from iter_dependants(part)
 
 
-def _own(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    """The functions that the file binds to a name, and under the name of a verb whatever can be called."""
+def _own_callables(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    """Return the functions that the module defines or assigns, and any other callable named as a handler."""
     own: dict[str, Callable[..., Any]] = {}
-    bound: set[str] | None = None
+    assigned: set[str] | None = None
     for name, value in vars(module).items():
-        function = inspect.isfunction(value)
-        if not function and not (name in VERBS and callable(value)):
+        is_function = inspect.isfunction(value)
+        if not is_function and not (name in HANDLER_NAMES and callable(value)):
             continue
-        if function and inspect.unwrap(value).__module__ == module.__name__:
+        if is_function and inspect.unwrap(value).__module__ == module.__name__:
             own[name] = value
-        elif name in VERBS or "<locals>" in value.__qualname__:
-            # A closure tells where its maker is, a partial nothing: the source knows who has bound the name.
-            bound = {*_bound(ast.parse(inspect.getsource(module)).body)} if bound is None else bound
-            if name in bound:
+        elif name in HANDLER_NAMES or "<locals>" in value.__qualname__:
+            # Closures name the module of their factory, and partials none: look for the assignment.
+            if assigned is None:
+                assigned = set(_assigned_names(ast.parse(inspect.getsource(module)).body))
+            if name in assigned:
                 own[name] = value
     return own
 
 
-def _bound(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """The names that a module binds otherwise than by an import."""
+def _assigned_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield the names that a module defines or assigns. Imports are left out."""
     for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
         else:
-            yield from _bound(ast.iter_child_nodes(node))
+            yield from _assigned_names(ast.iter_child_nodes(node))
 
 
-def _meant(name: str) -> str:
-    """The verb that a name resembles, or nothing."""
-    return next(iter(get_close_matches(name.lower(), VERBS, 1)), "")
+def _similar_name(name: str) -> str:
+    """Return the handler name that `name` resembles, or an empty string."""
+    return next(iter(get_close_matches(name.lower(), HANDLER_NAMES, 1)), "")
 
 
-def _stray(name: str, value: object) -> str:
-    if name in VERBS:
-        kind = type(value).__name__
-        advice = f"Write async def {name}() and call it there, or rename it to _{name}"
-        return f"{name} is no function but a {kind}. {advice}."
-    if name.lower() in VERBS:
-        return f"{name}() is no handler. Write {name.lower()} in lower case."
-    if verb := _meant(name):
-        return f"{name}() is no handler. Did you mean {verb}? Otherwise prefix it with _."
-    return f"{name}() is no handler. Prefix it with _, or move it to a service."
+def _explain_stray(name: str, value: object) -> str:
+    if name in HANDLER_NAMES:
+        advice = f"Define async def {name}() and call it there, or rename it to _{name}."
+        return f"{name} is of type {type(value).__name__}, not a function. {advice}"
+    if name.lower() in HANDLER_NAMES:
+        return f"{name}() is not a handler. Rename it to {name.lower()}."
+    if similar := _similar_name(name):
+        return f"{name}() is not a handler. Did you mean {similar}? Otherwise, prefix its name with _."
+    return f"{name}() is not a handler. Prefix its name with _, or move it to a service."

@@ -1,5 +1,6 @@
-"""The folder of route files as a part of an application."""
+"""Mount a folder of route files on an application, and reload it in development."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,130 +10,162 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
-from filerouter import conflicts
-from filerouter.build import Build
 from filerouter.config import RouteConfig, UnknownSetting
-from filerouter.dispatch import Dispatch, Place, Tree, narrow
-from filerouter.modules import Package, users_traceback
-from filerouter.problems import Problem, RouteTreeError, shown
-from filerouter.reload import Reload
-from filerouter.scan import RouteFile, survey
+from filerouter.dispatch import Dispatcher, MountedTree
+from filerouter.errors import RouteProblem, RouteTreeError
+from filerouter.handlers import find_router
+from filerouter.importer import TreePackage, user_traceback
+from filerouter.routes import FileRoutes, with_routes
+from filerouter.scanner import RouteFile, check_segments, find_conflicts, find_route_files
+from filerouter.segments import precedence
 
 
 class FileRouter:
     """Every Python file below `root` is an endpoint below `prefix`.
 
-    `guard` is a dependency that every route needs unless its config says `public=True`.
+    `guard` is a dependency of every route whose config does not have `public=True`.
     """
 
     def __init__(
         self, root: str | Path, *, prefix: str = "", guard: Callable[..., Any] | None = None
     ) -> None:
         if prefix and (not prefix.startswith("/") or prefix.endswith("/") or "{" in prefix):
-            raise ValueError(f"prefix {prefix!r}: write it as '/api', without parameters")
+            raise ValueError(f"prefix {prefix!r} must have the form '/api', without parameters")
         self.root = Path(root).absolute()
         self.prefix = prefix
         self.guard = guard
         self.files: list[RouteFile] = []
-        self._builds: dict[Path, Build] = {}
-        self._package = Package(self.root)
+        self._built: dict[Path, FileRoutes] = {}
+        self._package = TreePackage(self.root)
 
     def mount(self, app: FastAPI, *, reload: bool = False) -> None:
         """Register the tree on the application. Raises RouteTreeError with all problems.
 
-        With `reload` the tree is looked at before each request, and what has changed is read again.
+        With `reload`, each request checks the tree first, and changed files are imported again.
         """
-        self._app, self._builds = app, {}
-        watch = Reload(self._package.has_changed, self.refresh) if reload else None
-        self._tree = Tree(self.prefix, self.guard, watch)
-        self._dispatch = Dispatch.of(app.router)
-        self._dispatch.trees.append(self._tree)
+        self._app, self._built = app, {}
+        reloader = _Reloader(self._package.has_changed, self.refresh) if reload else None
+        self._tree = MountedTree(self.prefix, self.guard, reloader)
+        self._dispatcher = Dispatcher.of(app.router)
+        self._dispatcher.trees.append(self._tree)
         app.router.redirect_slashes = False
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the tree again and swap the table, or raise RouteTreeError and leave it as it was."""
-        files, problems = survey(self.root, self.prefix)
+        """Read the tree again and replace its routes.
+
+        Raises RouteTreeError, and keeps the present routes, if the tree has problems.
+        """
+        files, problems = find_route_files(self.root, self.prefix)
         self._package.forget_changed()
-        modules = self._load(files, problems)
-        builds: dict[Path, Build] = {}
+        modules = self._import(files, problems)
+        built: dict[Path, FileRoutes] = {}
         for file in files:
-            if all(path in modules for path in (*file.folders, file.path)):
-                builds[file.path] = build = self._build(file, modules)
-                problems += build.problems
-        problems += self._clashes(builds, problems)
+            if all(path in modules for path in file.sources):
+                built[file.path] = self._build(file, modules)
+                problems += built[file.path].problems
+        problems += self._find_conflicts(built, problems)
         if problems:
             raise RouteTreeError(problems)
-        self._swap(files, builds)
+        self._replace_routes(files, built)
 
-    def _load(self, files: list[RouteFile], problems: list[Problem]) -> dict[Path, ModuleType]:
-        """All modules that can be imported, and their settings have the right form."""
+    def _import(self, files: list[RouteFile], problems: list[RouteProblem]) -> dict[Path, ModuleType]:
+        """Return the modules that can be imported and whose `config` is valid. Adds to `problems`."""
         modules: dict[Path, ModuleType] = {}
-        where = {file.path: file.where for file in files}
-        for path in dict.fromkeys(path for file in files for path in (*file.folders, file.path)):
-            code = "import-failed"
+        by_path = {file.path: file for file in files}
+        for path in dict.fromkeys(path for file in files for path in file.sources):
+            code = "unknown-setting"
             try:
-                module = self._package.load(path)
+                module = self._package.import_file(path)
                 config = getattr(module, "config", None)
-                if isinstance(config, RouteConfig) or (config is None and path.name != "_folder.py"):
+                if isinstance(config, RouteConfig) or (config is None and path in by_path):
                     modules[path] = module
                     continue
-                code, text = (
-                    "unknown-setting",
-                    "config is no RouteConfig. Write config = RouteConfig(…), or rename it to _config.",
-                )
-                if config is None:
-                    text = "sets nothing. Write config = RouteConfig(…), or delete it."
+                missing = "has no config. Write config = RouteConfig(…), or delete the file."
+                wrong = "config is not a RouteConfig. Write config = RouteConfig(…), or rename it to _config."
+                text = missing if config is None else wrong
             except UnknownSetting as error:
-                code, text = "unknown-setting", str(error)
+                text = str(error)
             except (Exception, SystemExit) as error:
-                text = "could not be imported.\n" + indent(users_traceback(error), "    ")
-            problems.append(Problem(code, (path,), f"{where.get(path, shown(path))}: {text}"))
+                code, text = "import-failed", f"import failed.\n{indent(user_traceback(error), '    ')}"
+            file = by_path.get(path)
+            problems.append(file.problem(code, text) if file else RouteProblem.at(path, code, text))
         return modules
 
-    def _build(self, file: RouteFile, modules: dict[Path, ModuleType]) -> Build:
-        """The routes of a file: those of last time, if nothing about it has changed."""
+    def _build(self, file: RouteFile, modules: dict[Path, ModuleType]) -> FileRoutes:
+        """Return the routes of a file: the present ones, if neither the file nor its config has changed."""
         module, config = modules[file.path], RouteConfig()
-        for path in (*file.folders, file.path):
+        for path in file.sources:
             config |= getattr(modules[path], "config", RouteConfig())
-        last = self._builds.get(file.path)
+        last = self._built.get(file.path)
         if last and last.module is module and last.config == config and last.file.segments == file.segments:
             return last
-        return Build(narrow(self._app.router, []), file, module, config, self.guard).run()
+        return FileRoutes(with_routes(self._app.router, []), file, module, config, self.guard).build()
 
-    def _clashes(self, builds: dict[Path, Build], known: list[Problem]) -> Iterator[Problem]:
-        """What is only seen when all files are read: paths of their own routers, and operation ids."""
-        claims = [conflicts.Claim(b.file.segments, path) for path, b in builds.items()]
-        own = [conflicts.Claim(p, path) for path, b in builds.items() if b.has_router for p in b.places]
-        yield from (problem for claim in own for problem in conflicts.alone(claim, self.prefix))
-        yield from (p for p in conflicts.find([*claims, *own], self.prefix) if p not in known)
-        ids: dict[str, list[Path]] = defaultdict(list)
-        for path, build in builds.items():
-            for route in (r for routes in build.places.values() for r in routes if isinstance(r, APIRoute)):
-                ids[route.operation_id or ""].append(path)
-        for name, paths in ids.items():
-            if len(paths) > 1 and not any({*paths} <= {*problem.files} for problem in known):
-                there, where = (builds[path].file.where for path in paths[:2])
-                text = f"{where}: same operation id as {there}: {name}. "
-                text += 'Give one of the handlers another: @operation(operation_id="…").'
-                yield Problem("duplicate-operation-id", (paths[1], paths[0]), text)
+    def _find_conflicts(
+        self, built: dict[Path, FileRoutes], known: list[RouteProblem]
+    ) -> Iterator[RouteProblem]:
+        """Yield conflicts that the scan cannot see: of the URLs in routers, and of operation ids."""
+        files = [routes.file for routes in built.values()]
+        with_router = [routes for routes in built.values() if find_router(routes.module)]
+        from_routers = [endpoint.file for routes in with_router for endpoint in routes.endpoints]
+        for file in from_routers:
+            yield from check_segments(file)
+        yield from (problem for problem in find_conflicts([*files, *from_routers]) if problem not in known)
+        owners: dict[str, list[RouteFile]] = defaultdict(list)
+        for endpoint in (endpoint for routes in built.values() for endpoint in routes.endpoints):
+            for route in endpoint.operations:
+                if isinstance(route, APIRoute):
+                    owners[route.operation_id or ""].append(endpoint.file)
+        for operation_id, files in owners.items():
+            if len(files) > 1 and not any({f.path for f in files} <= {*problem.files} for problem in known):
+                other, file = files[:2]
+                text = f"{operation_id} is also the operation id of {other.location}. "
+                text += 'Set another one: @operation(operation_id="…").'
+                yield file.problem("duplicate-operation-id", text, other.path)
 
-    def _swap(self, files: list[RouteFile], builds: dict[Path, Build]) -> None:
+    def _replace_routes(self, files: list[RouteFile], built: dict[Path, FileRoutes]) -> None:
         """Put the new routes where the old ones were."""
-        router, old = self._app.router, {id(r) for place in self._tree.places for r in place.routes}
-        table = sorted(
-            ((segments, path, routes) for path, b in builds.items() for segments, routes in b.places.items()),
-            key=lambda place: [segment.slot for segment in place[0]],
-        )
-        new: list[BaseRoute] = [route for *_, routes in table for route in routes]
+        router, tree = self._app.router, self._tree
+        old = {id(route) for route in tree.routes}
+        endpoints = [endpoint for routes in built.values() for endpoint in routes.endpoints]
+        tree.endpoints = sorted(endpoints, key=lambda endpoint: precedence(endpoint.file.segments))
         kept = [route for route in router.routes if id(route) not in old]
         at = next((i for i, route in enumerate(router.routes) if id(route) in old), len(kept))
-        router.routes[:] = kept[:at] + new + kept[at:]
+        router.routes[:] = kept[:at] + tree.routes + kept[at:]
         self._app.openapi_schema = None
-        self._tree.places = [Place(*place, narrow(router, place[-1])) for place in table]
-        self._builds, self.files = builds, files
+        self._built, self.files = built, files
         for file in files:
-            file.methods = builds[file.path].methods
-        self._dispatch.index()
+            file.methods = built[file.path].methods
+        self._dispatcher.index()
+
+
+class _Reloader:
+    """Refreshes a changed tree before a request. Returns a response with the report while it is broken."""
+
+    def __init__(self, has_changed: Callable[[], bool], refresh: Callable[[], None]) -> None:
+        self._has_changed, self._refresh = has_changed, refresh
+        self._report: str | None = None
+
+    def __call__(self) -> ASGIApp | None:
+        # A broken tree is read at each request, because the cause may be a file outside the tree.
+        if self._report is not None or self._has_changed():
+            try:
+                self._refresh()
+                self._report = None
+            except RouteTreeError as error:
+                if error.report != self._report:
+                    print(error.report, file=sys.stderr, flush=True)  # noqa: T201
+                self._report = error.report
+        return self._respond if self._report is not None else None
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the report as a problem (RFC 9457)."""
+        if scope["type"] == "websocket":
+            return await WebSocketClose(1011)(scope, receive, send)
+        problem = {"type": "about:blank", "title": "Broken route tree", "status": 500, "detail": self._report}
+        return await JSONResponse(problem, 500, media_type="application/problem+json")(scope, receive, send)

@@ -1,0 +1,5 @@
+"""A module beside the routes, which has no URL."""
+
+
+async def get() -> None:
+    """Look like a handler."""

@@ -1,1 +1,0 @@
-"""Plumbing without product knowledge."""

@@ -1,0 +1,1 @@
+"""Exports: a user's data as CSV files, built by a job."""

@@ -1,0 +1,1 @@
+"""Orders: purchases of products."""

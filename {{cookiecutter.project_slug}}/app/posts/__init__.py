@@ -1,0 +1,1 @@
+"""Posts: articles with tags."""

@@ -1,0 +1,1 @@
+"""Products: things that are for sale."""

@@ -1,1 +1,0 @@
-"""The contract: what goes over the wire, one file per noun."""

@@ -1,1 +1,0 @@
-"""What the product does: plain async functions, one module per noun. They never commit."""

@@ -1,0 +1,1 @@
+"""The weather in a city, from a cached upstream."""

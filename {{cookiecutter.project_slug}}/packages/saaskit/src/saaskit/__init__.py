@@ -1,0 +1,1 @@
+"""The platform below a SaaS product on FastAPI. Each subpackage exports its public names in `__all__`."""

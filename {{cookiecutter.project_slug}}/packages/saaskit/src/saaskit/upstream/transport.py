@@ -1,0 +1,292 @@
+"""One call to an upstream: breaker, retries, time limit, and errors as problems that name the upstream."""
+
+import asyncio
+import random
+import time
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from saaskit.errors import BadGateway, BadRequest, GatewayTimeout, NotFound, Problem, UpstreamUnavailable
+from saaskit.tracing import child_traceparent
+from saaskit.upstream.breaker import Breaker, BreakerOpen, Call
+from saaskit.upstream.pool import ConnectionPool, Limits, OpenResponse, PoolExhausted
+
+if TYPE_CHECKING:
+    import httpx2
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+RETRYABLE_STATUSES = frozenset({502, 503, 504})
+"""Statuses after which a retry may succeed. 429 is one of them if it has a `Retry-After`."""
+
+
+class RetryBudget:
+    """Limits retries to a share of all calls, plus a burst, so that they do not overload the upstream."""
+
+    def __init__(self, ratio: float = 0.1, burst: float = 10) -> None:
+        self.ratio, self.burst, self.left = ratio, burst, burst
+
+    def record_call(self) -> None:
+        """Add to the budget what one call earns."""
+        self.left = min(self.burst, self.left + self.ratio)
+
+    def take(self) -> bool:
+        """Take one retry from the budget. Return False if there is none left."""
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
+
+
+@dataclass
+class Deadline:
+    """The time (monotonic) at which a call with its retries must end, and the attempt in progress."""
+
+    at: float
+    call: Call | None = None
+
+
+class UpstreamTransport:
+    """Sends all calls to one upstream. They share the connections, the breaker and the retry budget.
+
+    `headers` are sent with each request and replace the caller's.
+    """
+
+    def __init__(self, name: str, base_url: str, headers: Mapping[str, str], limits: Limits) -> None:
+        self.name, self.base_url, self.headers, self.limits = name, base_url.rstrip("/"), headers, limits
+        self.breaker, self.retry_budget = Breaker(), RetryBudget()
+        self._pool: ConnectionPool | None = None
+
+    @asynccontextmanager
+    async def deadline(self) -> AsyncIterator[Deadline]:
+        """End the block within the total time limit. Raises GatewayTimeout."""
+        deadline = Deadline(time.monotonic() + self.limits.total)
+        try:
+            async with asyncio.timeout(self.limits.total):
+                yield deadline
+        except TimeoutError:
+            if deadline.call:
+                deadline.call.failed()
+            raise self._timed_out("total") from None
+        except BaseException:
+            if deadline.call:
+                deadline.call.abandoned()
+            raise
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: Mapping[str, str],
+        content: bytes,
+        deadline: Deadline,
+    ) -> OpenResponse:
+        """Return the response, of any status, with its headers read. Retries if that is safe."""
+        request = self._request(method, path + (f"?{query}" if query else ""), headers, content)
+        self.retry_budget.record_call()
+        attempt = 0
+        while True:
+            try:
+                response = await self._attempt(request, deadline)
+            except BadGateway as error:
+                delay = backoff(attempt) if self._may_retry(method, error) else None
+                if delay is None or not self._take_retry(attempt, delay, deadline):
+                    raise
+            else:
+                delay = self._retry_delay(method, response.http, attempt)
+                if delay is None or not self._take_retry(attempt, delay, deadline):
+                    return response
+                await response.close()
+            await asyncio.sleep(delay)
+            attempt += 1
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._pool:
+            await self._pool.close()
+
+    def error(self, error: Exception) -> BadGateway | GatewayTimeout:
+        """Return the problem for one of `transport_errors`, and log it."""
+        import httpx2
+
+        if isinstance(error, httpx2.TimeoutException) and not isinstance(error, httpx2.ConnectTimeout):
+            return self._timed_out(type(error).__name__)
+        log.warning("upstream failed", upstream=self.name, error=type(error).__name__)
+        return BadGateway(f"The connection to {self.name} failed.")
+
+    def _timed_out(self, limit: str) -> GatewayTimeout:
+        log.warning("upstream timed out", upstream=self.name, limit=limit)
+        return GatewayTimeout(f"{self.name} did not respond in time.")
+
+    def _request(
+        self, method: str, target: str, headers: Mapping[str, str], content: bytes
+    ) -> "httpx2.Request":
+        import httpx2
+
+        limits = self.limits
+        timeout = {"connect": limits.connect, "read": limits.read, "write": limits.read, "pool": limits.pool}
+        merged = {**headers, **tracing_headers(), **self.headers}
+        encoded = [(name.encode(), value.encode("latin-1")) for name, value in merged.items()]
+        try:
+            return httpx2.Request(
+                method,
+                self.base_url + target,
+                headers=encoded,
+                content=content or None,
+                extensions={"timeout": timeout},
+            )
+        except httpx2.InvalidURL:
+            raise BadRequest("The URL is too long to forward.") from None
+
+    async def _attempt(self, request: "httpx2.Request", deadline: Deadline) -> OpenResponse:
+        import httpx2
+
+        try:
+            call = self.breaker.start_call()
+        except BreakerOpen as error:
+            raise UpstreamUnavailable(self.name, error.seconds) from None
+        deadline.call = call
+        try:
+            self._pool = self._pool or ConnectionPool(self.limits)
+            response = await self._pool.send(request, call)
+        except (PoolExhausted, httpx2.PoolTimeout):
+            call.abandoned()
+            raise UpstreamUnavailable(self.name) from None
+        except transport_errors() as error:
+            call.failed()
+            raise self.error(error) from error
+        if response.http.status_code >= 500:
+            call.failed()
+        elif not response.http.is_success:
+            call.succeeded()
+        return response
+
+    def _may_retry(self, method: str, error: BadGateway) -> bool:
+        """Return whether the request can be repeated: it is idempotent, or it was never sent."""
+        import httpx2
+
+        return method in IDEMPOTENT or isinstance(
+            error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout
+        )
+
+    def _retry_delay(self, method: str, response: "httpx2.Response", attempt: int) -> float | None:
+        """Return the seconds until a retry may succeed, None if the response is final."""
+        seconds = retry_after(response.headers.get("retry-after"))
+        status = response.status_code
+        retryable = status in RETRYABLE_STATUSES or (status == 429 and seconds is not None)
+        if not retryable or method not in IDEMPOTENT:
+            return None
+        return backoff(attempt) if seconds is None else seconds
+
+    def _take_retry(self, attempt: int, delay: float, deadline: Deadline) -> bool:
+        """Return whether the limits allow a retry after `delay` seconds, and take it from the budget."""
+        in_time = time.monotonic() + delay + self.limits.connect < deadline.at
+        return attempt < self.limits.retries and in_time and self.retry_budget.take()
+
+
+def backoff(attempt: int) -> float:
+    """Return the seconds before retry 0, 1, …: full jitter below 0.1 s, 0.2 s, …, 1 s."""
+    return random.uniform(0, min(1, 0.1 * 2**attempt))  # noqa: S311 (no secret)
+
+
+def retry_after(value: str | None) -> float | None:
+    """Return the seconds of a `Retry-After` header (RFC 9110 §10.2.3), None if it is missing or invalid."""
+    if not value:
+        return None
+    if value.isdecimal() and value.isascii():
+        return float(value[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
+
+
+def transport_errors() -> tuple[type[Exception], ...]:
+    """Return the errors that httpx2 raises for a failed connection, before and within a response."""
+    import httpx2
+
+    return httpx2.TransportError, httpx2.StreamError
+
+
+def tracing_headers() -> dict[str, str]:
+    """Return the request id and trace context of the current request or job."""
+    from opentelemetry import propagate  # loads plug-ins, which are not needed before the first call
+
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    context = structlog.contextvars.get_contextvars()
+    request_id = str(context.get("request_id") or "")
+    carrier.setdefault("traceparent", child_traceparent(str(context.get("traceparent") or ""), request_id))
+    return carrier | ({"x-request-id": request_id} if request_id else {})
+
+
+def error_from_response(name: str, response: "httpx2.Response") -> Problem | None:
+    """Return the problem for the response's status, None for a success and for 304."""
+    status = response.status_code
+    if 200 <= status < 300 or status == 304:
+        return None
+    if status in (404, 410):
+        return NotFound(f"Not found at {name}.")
+    if status in (429, 503):
+        return UpstreamUnavailable(name, retry_after(response.headers.get("retry-after")) or 1)
+    if status == 504:
+        return GatewayTimeout(f"{name} did not respond in time.")
+    # A redirect could lead to any host. 401 means that our secret is wrong, not that the caller must sign in.
+    return BadGateway(f"{name} returned an error.")
+
+
+_adapter = lru_cache(maxsize=256)(TypeAdapter)
+
+
+async def parse_response(name: str, response: "httpx2.Response", model: type[T], limit: int) -> T:
+    """Return the JSON body as `model`; an empty body is null. Raises BadGateway if it is not valid."""
+    try:
+        return _adapter(model).validate_json(await read_limited(response, limit) or b"null")
+    except (UnreadableBody, ValidationError) as error:
+        details = error.errors(include_input=False)[:3] if isinstance(error, ValidationError) else str(error)
+        log.warning("upstream response invalid", upstream=name, error=str(details))
+        raise BadGateway(f"{name} sent an invalid response.") from None
+
+
+class UnreadableBody(Exception):
+    """The body is too large, corrupt, or in an encoding that we did not ask for."""
+
+
+async def read_limited(response: "httpx2.Response", limit: int) -> bytes:
+    """Return the body, decompressed. Decompression stops at `limit` bytes. Raises UnreadableBody."""
+    encoding = response.headers.get("content-encoding", "identity").lower()
+    if encoding not in ("identity", "gzip"):
+        raise UnreadableBody(f"content-encoding {encoding[:20]!r}")
+    body = bytearray()
+    async with aclosing(_decompressed(response, encoding, limit)) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > limit:
+                raise UnreadableBody(f"larger than {limit} bytes")
+    return bytes(body)
+
+
+async def _decompressed(
+    response: "httpx2.Response", encoding: str, limit: int
+) -> AsyncGenerator[bytes, None]:
+    gzip = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
+    async with aclosing(response.aiter_raw()) as raw:
+        async for chunk in raw:
+            try:
+                yield gzip.decompress(chunk, limit + 1) if gzip else chunk
+            except zlib.error as error:
+                raise UnreadableBody("corrupt gzip") from error
+            if gzip and gzip.unconsumed_tail:
+                raise UnreadableBody(f"decompresses to more than {limit} bytes")
+    if gzip and not gzip.eof:
+        raise UnreadableBody("incomplete gzip")
