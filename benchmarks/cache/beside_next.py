@@ -32,7 +32,7 @@ from saaskit.cache import cached, connect  # noqa: E402
 from saaskit.logging import configure_logging  # noqa: E402
 from saaskit.settings import Settings  # noqa: E402
 from saaskit.testing import delayed, respond, upstream_server  # noqa: E402
-from saaskit.web.request_context import RequestContextMiddleware  # noqa: E402
+from saaskit.web import RequestContextMiddleware  # noqa: E402
 
 ROUTE = """export async function GET(request) {
   const city = request.nextUrl.searchParams.get("city")

@@ -19,13 +19,17 @@ from app.accounts import browser, sessions
 from app.accounts.context import AccountContext
 from app.accounts.sessions import AuthenticatedUser
 from app.settings import Settings
-from app.state import get_state
+from app.state import State
 
 # All dependencies are `async def`: FastAPI runs others in a thread, which costs more than their work.
 
 
+def _state(connection: HTTPConnection) -> State:
+    return connection.scope["state"]
+
+
 async def _db(connection: HTTPConnection) -> AsyncIterator[AsyncSession]:
-    async with get_state(connection)["sessionmaker"].begin() as session:
+    async with _state(connection)["sessionmaker"].begin() as session:
         yield session
 
 
@@ -35,7 +39,7 @@ Db = Annotated[AsyncSession, Depends(_db, scope="function")]
 
 
 async def _sessionmaker(connection: HTTPConnection) -> Sessionmaker:
-    return get_state(connection)["sessionmaker"]
+    return _state(connection)["sessionmaker"]
 
 
 NewTransaction = Annotated[Sessionmaker, Depends(_sessionmaker)]
@@ -43,7 +47,7 @@ NewTransaction = Annotated[Sessionmaker, Depends(_sessionmaker)]
 
 
 async def _settings(connection: HTTPConnection) -> Settings:
-    return get_state(connection)["settings"]
+    return _state(connection)["settings"]
 
 
 AppSettings = Annotated[Settings, Depends(_settings)]
@@ -67,7 +71,7 @@ Cookies = Annotated[browser.BrowserCookies, Depends(_browser_cookies)]
 
 
 async def _oauth(connection: HTTPConnection) -> OAuthProviders:
-    return get_state(connection)["oauth"]
+    return _state(connection)["oauth"]
 
 
 OAuth = Annotated[OAuthProviders, Depends(_oauth)]
@@ -75,7 +79,7 @@ OAuth = Annotated[OAuthProviders, Depends(_oauth)]
 
 
 async def _account_context(connection: HTTPConnection, client: Client) -> AccountContext:
-    state = get_state(connection)
+    state = _state(connection)
     return AccountContext(state["sessionmaker"], state["rate_limiter"], state["settings"], client)
 
 
@@ -87,7 +91,7 @@ async def _find_user(connection: HTTPConnection) -> AuthenticatedUser | None:
     user = None
     if token := get_cookie(connection, browser.SESSION):
         # Not in `Db`: a stream would hold that connection until its end.
-        async with get_state(connection)["autocommit_engine"].begin() as db:
+        async with _state(connection)["autocommit_engine"].begin() as db:
             user = await sessions.find(db, token)
     cache.vary_by_user(str(user.id) if user else "")
     return user
@@ -101,7 +105,7 @@ class _SessionCookie(APIKeyCookie):
         if user := await _find_user(connection):
             return user
         hint = " (To make this route public, set `config = RouteConfig(public=True)` in its file.)"
-        raise Unauthorized("Sign in first." + ("" if get_state(connection)["settings"].production else hint))
+        raise Unauthorized("Sign in first." + ("" if _state(connection)["settings"].production else hint))
 
 
 require_user = _SessionCookie(
@@ -140,7 +144,7 @@ def limit_per_user(limit: Limit) -> Dependency:
     """Return a route dependency that counts the user's requests; raises TooManyRequests."""
 
     async def check(connection: HTTPConnection, user: CurrentUser) -> None:
-        limiter = get_state(connection)["rate_limiter"]
+        limiter = _state(connection)["rate_limiter"]
         await limiter.check([(limit, str(user.id))], event=f"{limit.name}.throttled")
 
     return Depends(check)
@@ -150,7 +154,7 @@ def limit_per_network(limit: Limit) -> Dependency:
     """Return a route dependency that counts requests from the client's network; raises TooManyRequests."""
 
     async def check(connection: HTTPConnection, client: Client) -> None:
-        limiter = get_state(connection)["rate_limiter"]
+        limiter = _state(connection)["rate_limiter"]
         await limiter.check([(limit, client.network)], event=f"{limit.name}.throttled")
 
     return Depends(check)

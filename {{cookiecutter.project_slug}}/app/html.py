@@ -7,15 +7,15 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 from saaskit.web import Templates
 
-from app.state import get_state
+from app.state import State
 
 _templates = Templates(Path(__file__).parent / "templates")
 
 
 def page(request: Request, name: str, status: int = 200, **context: Any) -> HTMLResponse:
     """Return the page that the template `name` renders, with the product's name."""
-    product_name = get_state(request)["settings"].product_name
-    return _templates.response(name, status, product_name=product_name, **context)
+    state: State = request.scope["state"]
+    return _templates.response(name, status, product_name=state["settings"].product_name, **context)
 
 
 def error_page(request: Request, status: int, sentences: list[str]) -> Response:

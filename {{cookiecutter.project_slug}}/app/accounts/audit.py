@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import HTTPConnection
 
 from app.accounts import models, schemas
-from app.state import get_state
+from app.state import State
 
 log = structlog.get_logger(__name__)
 REFUSALS = Limit("refused", max_requests=100, seconds=3600)
@@ -35,7 +35,8 @@ async def record(db: AsyncSession, kind: str, client: ClientInfo, user_id: int |
 
 async def record_refusal(connection: HTTPConnection, error: Problem) -> None:
     """Record a refused request after its transaction was rolled back. Never raises for a lost database."""
-    state, client = get_state(connection), client_info(connection)
+    state: State = connection.scope["state"]
+    client = client_info(connection)
     if not await state["rate_limiter"].allow(REFUSALS, client.network):
         log.warning("request refused", kind=error.event, user=error.user_id, address=client.ip)
         return

@@ -40,7 +40,8 @@ async def create(db: AsyncSession, owner_id: int, new: ExportCreate, idempotency
         .returning(models.Export)
     )
     if row is None:
-        existing = (await db.execute(_owned(owner_id, models.Export.idempotency_key == idempotency_key))).one()
+        statement = _owned(owner_id, models.Export.idempotency_key == idempotency_key)
+        existing = (await db.execute(statement)).one()
         if existing.resource != new.resource:
             raise Unprocessable("This Idempotency-Key was used before for a different request body.")
         return Export.model_validate(existing)

@@ -5,8 +5,7 @@ import asyncio
 import pytest
 from packages.saaskit.cache.support import PATIENCE, Clock, Source, refreshed
 from saaskit.cache import CacheStatus, cached, revalidate_tag
-from saaskit.cache.entry import Windows, jittered
-from saaskit.cache.store import Store
+from saaskit.cache.store import Store, Windows, jittered
 from saaskit.errors import Forbidden, NotFound
 
 

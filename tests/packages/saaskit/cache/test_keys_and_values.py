@@ -9,9 +9,8 @@ from packages.saaskit.cache.support import Reading, Source
 from pydantic import BaseModel, Field, SecretBytes, SecretStr
 from redis.asyncio import Redis
 from saaskit.cache import cached, update_tag, vary_by_user
-from saaskit.cache.entry import Entry
 from saaskit.cache.keys import EntryKeys
-from saaskit.cache.store import Memory, MemoryEntry, Store
+from saaskit.cache.store import Entry, Memory, MemoryEntry, Store
 
 
 @pytest.mark.requirement("PROXY-11")

@@ -6,7 +6,7 @@ import pytest
 from saaskit import upstream
 from saaskit.settings import Settings
 from saaskit.testing import UpstreamServer, upstream_server
-from saaskit.upstream.binding import Binding, declared
+from saaskit.upstream.client import Binding, declared
 
 
 @pytest.fixture(autouse=True)

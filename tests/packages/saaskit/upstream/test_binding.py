@@ -9,7 +9,7 @@ from saaskit.errors import BadGateway, UpstreamUnavailable
 from saaskit.settings import Settings, SettingsError, UpstreamSettings
 from saaskit.testing import UpstreamServer, respond
 from saaskit.upstream import Upstream
-from saaskit.upstream.binding import user_agent
+from saaskit.upstream.client import user_agent
 
 
 class Item(BaseModel):

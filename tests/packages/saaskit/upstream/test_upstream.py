@@ -21,8 +21,8 @@ from saaskit.testing import (
     sequence,
 )
 from saaskit.upstream import Limits, Upstream, readiness
-from saaskit.upstream.binding import Binding
 from saaskit.upstream.breaker import Breaker, State
+from saaskit.upstream.client import Binding
 from saaskit.upstream.transport import RetryBudget, UpstreamTransport, retry_after
 
 LIMITS = Limits(connect=0.5, read=0.4, pool=0.1, total=1.5, concurrency=4, response_bytes=100_000)

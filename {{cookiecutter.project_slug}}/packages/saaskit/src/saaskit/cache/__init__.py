@@ -9,19 +9,16 @@
 An application and a worker wrap their lifetime in `async with cache.connect(url):`. The code that
 authenticates a request calls `cache.vary_by_user(user_id)`.
 
-decorator      `@cached`
-function       a cached function: the keys of its calls, its values as JSON
+decorator      `@cached`: a cached function, the keys of its calls, its values as JSON
 loader         read an entry, compute it once, refresh it
-store          the cache of one process: entries in memory, calls in progress, invalidation
+store          the cache of one process: entries and their states, calls in progress, invalidation
 redis_backend  the commands on Valkey or Redis, and the outage switch
-entry          an entry and its state
 keys           cache keys: user, arguments, tags
-status         the header Cache-Status
+context        the current user, and the header Cache-Status
 """
 
+from saaskit.cache.context import CacheStatus, vary_by_user
 from saaskit.cache.decorator import cached
-from saaskit.cache.keys import vary_by_user
-from saaskit.cache.status import CacheStatus
 from saaskit.cache.store import connect, is_available, revalidate_tag, update_tag
 
 __all__ = ["CacheStatus", "cached", "connect", "is_available", "revalidate_tag", "update_tag", "vary_by_user"]

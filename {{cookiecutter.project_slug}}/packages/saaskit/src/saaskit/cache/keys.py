@@ -1,55 +1,12 @@
-"""Cache keys. The user, every argument with its type, and the result's schema are part of each key.
-
-A cached function has separate entries for each user, unless it declares `audience="tenant"` or
-`audience="everyone"`. The code that authenticates the user calls `vary_by_user` once per request or job.
-"""
+"""Cache keys. The user, every argument with its type, and the result's schema are part of each key."""
 
 from collections.abc import Mapping, Sequence, Set
-from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
-
-Audience = Literal["caller", "tenant", "everyone"]
-"""Users that share an entry: one user, all users of a tenant, or all users."""
-
-
-class Identity(NamedTuple):
-    """The user that cached values are for. Both ids are empty when nobody is signed in."""
-
-    tenant: str = ""
-    user: str = ""
-
-
-ANONYMOUS = Identity()
-_identity: ContextVar[Identity] = ContextVar("cache_identity", default=ANONYMOUS)
-current_identity = _identity.get
-
-
-def vary_by_user(user_id: str, tenant: str = "") -> None:
-    """Give this user separate cache entries for the rest of the request or job.
-
-    Call it from `async` code: a context variable that is set in a worker thread is lost.
-    """
-    _identity.set(Identity(tenant, user_id))
-
-
-def identity_for(audience: Audience) -> Identity:
-    """Return the part of the identity that the audience distinguishes.
-
-    Raises LookupError for "tenant" if the current user has none.
-    """
-    if audience == "everyone":
-        return ANONYMOUS
-    identity = current_identity()
-    if audience == "caller":
-        return identity
-    if not identity.tenant:
-        raise LookupError("audience='tenant' needs a tenant: call vary_by_user(user_id, tenant) first")
-    return Identity(tenant=identity.tenant)
 
 
 class EntryKeys(NamedTuple):

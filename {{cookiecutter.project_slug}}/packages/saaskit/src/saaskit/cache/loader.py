@@ -9,17 +9,17 @@ import random
 import secrets
 from collections.abc import Hashable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from saaskit.cache.entry import Entry, State, TagVersions, jittered, unpack
-from saaskit.cache.function import CachedFunction
-from saaskit.cache.keys import identity_for, vary_by_user
-from saaskit.cache.redis_backend import FAILED, MAX_LEASE_SECONDS, CacheUnavailable, Stored
-from saaskit.cache.status import Outcome
-from saaskit.cache.store import MemoryEntry, Store
+from saaskit.cache.context import Outcome, identity_for, vary_by_user
+from saaskit.cache.redis_backend import FAILED, MAX_LEASE_SECONDS, CacheUnavailable, Stored, TagVersions
+from saaskit.cache.store import Entry, MemoryEntry, State, Store, jittered, unpack
 from saaskit.errors import NotFound, Problem
+
+if TYPE_CHECKING:
+    from saaskit.cache.decorator import CachedFunction
 
 log = structlog.get_logger(__name__)
 MAX_ATTEMPTS = 3
@@ -34,7 +34,7 @@ class Loader:
     def __init__(
         self,
         store: Store,
-        function: CachedFunction,
+        function: "CachedFunction",
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         key: Hashable,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import structlog
 
-from saaskit.cache.entry import TagVersions
 from saaskit.cache.keys import EntryKeys
 from saaskit.settings import redis_scheme
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
+TagVersions = tuple[bytes | None, ...]
+"""Two for each tag: its update version and its revalidate version. None: the server has none."""
 TIMEOUT_SECONDS = 0.25
 SLOW = 0.16
 """A reply that takes longer than this share of the timeout (40 ms) is used, but makes the server suspect."""

@@ -1,7 +1,7 @@
 """Settings for tests that must not call real upstreams."""
 
 from saaskit.settings import UpstreamSettings
-from saaskit.upstream.binding import declared
+from saaskit.upstream.client import declared
 
 
 def closed_upstreams() -> dict[str, UpstreamSettings]:

@@ -6,8 +6,7 @@
         await github.get("/repos/{owner}/{name}", model=Repository, owner="python", name="cpython")
         return await github.forward(request, path)  # streamed
 
-client     Upstream
-binding    `connect`: base URLs and secrets from the settings; `readiness`
+client     Upstream; `connect`: base URLs and secrets from the settings; `readiness`
 transport  one call: breaker, retries within a budget, errors as problems
 breaker    refuses calls to an upstream that fails
 pool       connections, limited in number
@@ -15,8 +14,7 @@ proxy      forwarding: which paths and headers may cross, and the streamed respo
 ssrf       `fetch_public_url`, for URLs that come from users
 """
 
-from saaskit.upstream.binding import connect, readiness
-from saaskit.upstream.client import Upstream
+from saaskit.upstream.client import Upstream, connect, readiness
 from saaskit.upstream.pool import Limits
 from saaskit.upstream.ssrf import PublicAddressBackend, fetch_public_url
 

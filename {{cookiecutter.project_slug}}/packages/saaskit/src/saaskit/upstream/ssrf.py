@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 import structlog
 
 from saaskit.errors import BadGateway, GatewayTimeout, Unprocessable
-from saaskit.upstream import binding
+from saaskit.upstream.client import current
 from saaskit.upstream.pool import MIB
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ async def _get(pool: "httpcore2.AsyncConnectionPool", url: str, limit: int) -> F
     target = httpcore2.URL(
         scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path
     )
-    user_agent = binding.current().user_agent.encode()
+    user_agent = current().user_agent.encode()
     headers = [(b"host", parts.netloc), (b"accept-encoding", b"identity"), (b"user-agent", user_agent)]
     timeouts = {"connect": 2.0, "read": 5.0, "write": 5.0, "pool": 2.0}
     async with pool.stream("GET", target, headers=headers, extensions={"timeout": timeouts}) as response:

@@ -1,13 +1,18 @@
 """The web layer: middleware, problem documents, conditional requests, pagination, forms and pages."""
 
-from saaskit.web.body_timeout import BodyTimeoutMiddleware
-from saaskit.web.client_info import ClientInfo, client_info
-from saaskit.web.cookies import delete_cookie, get_cookie, set_cookie
-from saaskit.web.csrf import CSRFMiddleware
+from saaskit.web.client import ClientInfo, client_info, delete_cookie, get_cookie, set_cookie
 from saaskit.web.docs import add_docs
 from saaskit.web.etags import NOT_MODIFIED, Conditional, Precondition
 from saaskit.web.forms import json_or_form, json_or_form_body
 from saaskit.web.html import Templates, prefers_html
+from saaskit.web.middleware import (
+    BodyTimeoutMiddleware,
+    CSRFMiddleware,
+    ProblemMiddleware,
+    RequestContextMiddleware,
+    SecurityHeadersMiddleware,
+    TrustedHostMiddleware,
+)
 from saaskit.web.openapi import DocumentedFastAPI, write_or_check
 from saaskit.web.pagination import (
     CursorPage,
@@ -18,11 +23,8 @@ from saaskit.web.pagination import (
     paginate,
     set_link_header,
 )
-from saaskit.web.problems import ProblemMiddleware, problem_handlers, problems
+from saaskit.web.problems import problem_handlers, problems
 from saaskit.web.redirects import LocalPath
-from saaskit.web.request_context import RequestContextMiddleware
-from saaskit.web.security_headers import SecurityHeadersMiddleware
-from saaskit.web.trusted_hosts import TrustedHostMiddleware
 
 __all__ = [
     "NOT_MODIFIED",

@@ -11,10 +11,8 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from saaskit.db import conflict_message, is_unavailable
 from saaskit.errors import Conflict, DatabaseUnavailable, Problem, Unprocessable, title
@@ -150,45 +148,6 @@ def _field_problems(error: RequestValidationError) -> list[dict[str, str]]:
         }
         for item in error.errors()
     ]
-
-
-class ProblemMiddleware:
-    """Respond to errors that no exception handler sees: bugs (500) and bodies over the limit (413).
-
-    Starlette's `RequestBodyLimitMiddleware`, which must come after this one, responds in plain text.
-    """
-
-    def __init__(self, app: ASGIApp, *, error_page: ErrorPage | None = None) -> None:
-        self.app, self.error_page = app, error_page
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        started = replaced = False
-
-        async def send_problem(status: int, detail: str) -> None:
-            request = Request(scope)
-            response = problem_response(request, status, detail, error_page=self.error_page)
-            await response(scope, receive, send)
-
-        async def send_or_replace(message: Message) -> None:
-            nonlocal started, replaced
-            if message["type"] == "http.response.start":
-                started = True
-                content_type = MutableHeaders(scope=message).get("content-type", "")
-                if message["status"] == 413 and content_type.startswith("text/plain"):
-                    replaced = True
-                    await send_problem(413, "The request body is larger than this route accepts.")
-            if not replaced:
-                await send(message)
-
-        try:
-            await self.app(scope, receive, send_or_replace)
-        except Exception:
-            log.exception("request failed")
-            if not started:
-                await send_problem(500, "An error occurred on our side. The log has the details.")
 
 
 def problems(*statuses: int | type[Problem]) -> dict[int | str, dict[str, Any]]:

@@ -1,7 +1,48 @@
-"""The `Cache-Status` header (RFC 9211): the outcomes of the cached calls in one request."""
+"""The request or job that calls cached functions: its user, and the outcomes of the calls (RFC 9211)."""
 
 from contextvars import ContextVar, Token
-from typing import Literal
+from typing import Literal, NamedTuple
+
+Audience = Literal["caller", "tenant", "everyone"]
+"""Users that share an entry: one user, all users of a tenant, or all users."""
+
+
+class Identity(NamedTuple):
+    """The user that cached values are for. Both ids are empty when nobody is signed in."""
+
+    tenant: str = ""
+    user: str = ""
+
+
+ANONYMOUS = Identity()
+_identity: ContextVar[Identity] = ContextVar("cache_identity", default=ANONYMOUS)
+current_identity = _identity.get
+
+
+def vary_by_user(user_id: str, tenant: str = "") -> None:
+    """Give this user separate cache entries for the rest of the request or job.
+
+    A cached function has separate entries for each user, unless it declares `audience="tenant"` or
+    `audience="everyone"`. The code that authenticates the user calls this once per request or job.
+    Call it from `async` code: a context variable that is set in a worker thread is lost.
+    """
+    _identity.set(Identity(tenant, user_id))
+
+
+def identity_for(audience: Audience) -> Identity:
+    """Return the part of the identity that the audience distinguishes.
+
+    Raises LookupError for "tenant" if the current user has none.
+    """
+    if audience == "everyone":
+        return ANONYMOUS
+    identity = current_identity()
+    if audience == "caller":
+        return identity
+    if not identity.tenant:
+        raise LookupError("audience='tenant' needs a tenant: call vary_by_user(user_id, tenant) first")
+    return Identity(tenant=identity.tenant)
+
 
 Outcome = Literal["hit", "stale", "stale-if-error", "miss", "collapsed", "error", "degraded"]
 """`collapsed`: another caller was computing the value. `degraded`: computed without the server's help."""
