@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 import httpx2
-from saaskit.security.passwords import hasher
+from saaskit.security import hasher
 from saaskit.web import ClientInfo
 from sqlalchemy.ext.asyncio import AsyncSession
 

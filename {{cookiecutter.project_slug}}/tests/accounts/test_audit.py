@@ -5,7 +5,7 @@ from base64 import urlsafe_b64decode
 
 import pytest
 from pydantic import SecretStr
-from saaskit.security.secrets import signer
+from saaskit.security import signer
 from saaskit.web import ClientInfo
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError

@@ -9,8 +9,7 @@ import httpx2
 import pytest
 from saaskit.db import Sessionmaker, create_engine, create_sessionmaker
 from saaskit.jobs import JobRecord
-from saaskit.security import hash_password
-from saaskit.security.passwords import MAX_RUNNING, MAX_WAITING
+from saaskit.security import MAX_RUNNING, MAX_WAITING, hash_password
 from sqlalchemy import func, select, text, update
 
 from app.accounts import sessions, tokens

@@ -9,7 +9,7 @@ from packages.saaskit.cache.support import Reading, Source
 from pydantic import BaseModel, Field, SecretBytes, SecretStr
 from redis.asyncio import Redis
 from saaskit.cache import cached, update_tag, vary_by_user
-from saaskit.cache.keys import EntryKeys
+from saaskit.cache.redis_backend import EntryKeys
 from saaskit.cache.store import Entry, Memory, MemoryEntry, Store
 
 

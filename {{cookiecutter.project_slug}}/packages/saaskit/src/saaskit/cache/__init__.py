@@ -13,7 +13,6 @@ decorator      `@cached`: a cached function, the keys of its calls, its values a
 loader         read an entry, compute it once, refresh it
 store          the cache of one process: entries and their states, calls in progress, invalidation
 redis_backend  the commands on Valkey or Redis, and the outage switch
-keys           cache keys: user, arguments, tags
 context        the current user, and the header Cache-Status
 """
 

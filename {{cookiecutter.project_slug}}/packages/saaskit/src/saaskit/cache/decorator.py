@@ -7,19 +7,20 @@ import inspect
 import json
 import types
 import typing
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property, wraps
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from saaskit.cache.context import Audience, collected, current_identity, identity_for, record
-from saaskit.cache.keys import EntryKeys, encode_arguments, tag_version_keys
 from saaskit.cache.loader import Loader
+from saaskit.cache.redis_backend import EntryKeys, tag_version_keys
 from saaskit.cache.store import MemoryEntry, Windows, current_store
 from saaskit.errors import NotFound
 
@@ -182,3 +183,42 @@ def _value(function: CachedFunction, entry: MemoryEntry) -> Any:
     if entry.entry.not_found:
         raise NotFound(entry.value)
     return entry.value if entry.shared else function.codec.load(entry.entry.body)
+
+
+_JSON_TYPES = frozenset({str, int, float, bool, type(None)})
+
+
+def encode_arguments(values: Any) -> bytes:
+    """Return bytes that differ whenever a type or a value inside `values` differs.
+
+    Plain JSON is ambiguous: it writes every secret as `**********`, omits fields that a model excludes, and
+    makes b"a" equal to "a". Raises TypeError for a value without a JSON form, such as a database session, and
+    for secrets, which must not become part of a key.
+    """
+    try:
+        return to_json(_with_type(values))
+    except PydanticSerializationError as error:
+        raise TypeError(str(error)) from None
+
+
+def _with_type(value: Any) -> Any:
+    kind = type(value)
+    return value if kind in _JSON_TYPES else [f"{kind.__module__}.{kind.__qualname__}", _content(value)]
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, Secret | SecretStr | SecretBytes):
+        raise TypeError(f"a {type(value).__name__}")
+    if isinstance(value, BaseModel):
+        return _content(
+            value.__dict__ | (value.__pydantic_extra__ or {}) | (value.__pydantic_private__ or {})
+        )
+    if is_dataclass(value):
+        return [_with_type(getattr(value, field.name)) for field in fields(value)]
+    if isinstance(value, Mapping):
+        return [[_with_type(key), _with_type(item)] for key, item in value.items()]
+    if isinstance(value, Set):
+        return sorted(to_json(_with_type(item)) for item in value)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
+        return [_with_type(item) for item in value]
+    return to_jsonable_python(value, bytes_mode="hex")

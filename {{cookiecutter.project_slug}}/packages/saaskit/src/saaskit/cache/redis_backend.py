@@ -7,10 +7,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from urllib.parse import quote
 
 import structlog
 
-from saaskit.cache.keys import EntryKeys
 from saaskit.settings import redis_scheme
 
 if TYPE_CHECKING:
@@ -55,6 +55,21 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[2] == '0' then return redis.call('DEL', KEYS[1]) end
 return redis.call('SET', KEYS[1], 'failed', 'PX', ARGV[2])
 """
+
+
+class EntryKeys(NamedTuple):
+    """Names on the server: the entry, the lease on computing it, and two versions for each tag in `tags`."""
+
+    entry: str
+    lease: str
+    tags: tuple[str, ...]
+    tag_versions: tuple[str, ...]
+
+
+def tag_version_keys(tag: str) -> tuple[str, str]:
+    """Return the names of a tag's versions: `update_tag` changes the first, `revalidate_tag` the second."""
+    name = f"cache:tag:{quote(tag, safe='')}"
+    return f"{name}:update", f"{name}:revalidate"
 
 
 class CacheUnavailable(Exception):

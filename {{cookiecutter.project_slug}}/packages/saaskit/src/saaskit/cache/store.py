@@ -23,8 +23,13 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from saaskit.cache.keys import EntryKeys, tag_version_keys
-from saaskit.cache.redis_backend import TIMEOUT_SECONDS, RedisBackend, TagVersions
+from saaskit.cache.redis_backend import (
+    TIMEOUT_SECONDS,
+    EntryKeys,
+    RedisBackend,
+    TagVersions,
+    tag_version_keys,
+)
 
 State = Literal["fresh", "stale", "expired", "invalid"]
 

@@ -10,7 +10,7 @@ from joserfc.errors import BadSignatureError
 
 from saaskit.oauth.client import ProviderClient
 from saaskit.oauth.identity import LEEWAY, ExternalIdentity, InvalidProviderResponse, parse_claims
-from saaskit.security.secrets import new_token
+from saaskit.security import new_token
 from saaskit.settings import OAuthProviderSettings
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]

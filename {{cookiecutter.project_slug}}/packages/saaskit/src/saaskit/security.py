@@ -1,18 +1,33 @@
-"""Hash and verify passwords with Argon2, and check new ones (NIST SP 800-63B-4, §3.1.1)."""
+"""Passwords (NIST SP 800-63B-4 §3.1.1), random tokens, and the keys that sign and encrypt."""
 
+import hashlib
 import os
+import re
+import secrets
 import unicodedata
 from asyncio import Semaphore, get_running_loop, to_thread
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from math import prod
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from saaskit.errors import ServiceUnavailable, Unprocessable
-from saaskit.security import password_strength
 
 if TYPE_CHECKING:
     from pwdlib import PasswordHash
+
+__all__ = [
+    "check_new_password",
+    "cipher",
+    "digest",
+    "hash_password",
+    "key_id",
+    "new_token",
+    "signer",
+    "verify_password",
+]
 
 T = TypeVar("T")
 MIN_LENGTH = 15
@@ -55,7 +70,7 @@ async def check_new_password(password: str, *, user_words: list[str], field: str
     normalized = _normalize(password)
     reason = f"use at least {MIN_LENGTH} characters; a few random words are easy to remember"
     if len(normalized) >= MIN_LENGTH:
-        reason = await _run(password_strength.check, normalized, user_words)
+        reason = await _run(_weakness, normalized, user_words)
     if reason:
         error = {"location": "body", "field": field, "message": reason, "type": "weak_password"}
         raise Unprocessable("This password is too easy to guess.", errors=[error])
@@ -97,3 +112,74 @@ async def _run(function: Callable[..., T], *arguments: Any) -> T:
             return await to_thread(function, *arguments)
     finally:
         pool.count -= 1
+
+
+_MIN_SCORE = 3
+_ZXCVBN_MAX_LENGTH = 72
+"""zxcvbn refuses longer passwords."""
+_MAX_READINGS = 8
+"""zxcvbn tries every combination of letters that the password's signs can stand for. `4` or `@` for `a` are
+two readings; `(` or `{` for `c` double them."""
+_SUBSTITUTES = str.maketrans("@{[<!|$+", "4(((1157")
+_zxcvbn_lock = Lock()  # zxcvbn keeps the user's words in a global
+
+
+def _weakness(password: str, user_words: list[str]) -> str | None:
+    """Return why the password is too easy to guess for someone who knows `user_words`, or None."""
+    from zxcvbn import zxcvbn  # loads 30,000 common passwords: 0.1 s
+
+    words = [word for text in user_words for word in (text, *re.findall(r"\w+", text))]
+    with _zxcvbn_lock:
+        result = zxcvbn(_with_few_readings(password[:_ZXCVBN_MAX_LENGTH]), user_inputs=words)
+    if result["score"] >= _MIN_SCORE:
+        return None
+    return result["feedback"]["warning"] or "it follows a pattern that guessing programs try early"
+
+
+def _with_few_readings(password: str) -> str:
+    """Use one sign per letter if there are many readings; zxcvbn would need seconds for all of them."""
+    from zxcvbn.matching import L33T_TABLE
+
+    readings = prod(max(1, sum(sign in password for sign in signs)) for signs in L33T_TABLE.values())
+    return password.translate(_SUBSTITUTES) if readings > _MAX_READINGS else password
+
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
+    from itsdangerous import URLSafeTimedSerializer
+
+
+def new_token() -> str:
+    """Return 256 random bits for a cookie or a link."""
+    return secrets.token_urlsafe(32)
+
+
+def digest(token: str) -> bytes:
+    """Return the SHA-256 that is stored for a token. The token is random, so a fast hash is enough."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def key_id(key: str) -> str:
+    """Return a name for an encryption key that does not reveal it."""
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def signer(keys: Sequence[str], salt: str) -> "URLSafeTimedSerializer":
+    """Return a serializer that signs with the first key and accepts all of them."""
+    from itsdangerous import URLSafeTimedSerializer
+
+    # itsdangerous expects the newest key last, and its default digest is SHA-1.
+    options = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+    return URLSafeTimedSerializer(list(reversed(keys)), salt=salt, signer_kwargs=options)
+
+
+def cipher(keys: Sequence[str]) -> "MultiFernet":
+    """Return a cipher that encrypts with the first key and decrypts with any of them."""
+    return _cipher(tuple(keys))
+
+
+@lru_cache(maxsize=8)
+def _cipher(keys: tuple[str, ...]) -> "MultiFernet":
+    from cryptography.fernet import Fernet, MultiFernet
+
+    return MultiFernet([Fernet(key) for key in keys])
