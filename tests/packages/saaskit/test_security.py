@@ -20,7 +20,7 @@ from saaskit.security import (
     hash_password,
     key_id,
     new_token,
-    password_strength,
+    password_weakness,
     passwords,
     signer,
     verify_password,
@@ -161,7 +161,7 @@ def test_concurrent_checks_do_not_mix_up_their_words():
     try:
         pairs = [(f"companyname{number}", f"companyname{number}2026!") for number in range(8)] * 20
         with ThreadPoolExecutor(8) as threads:
-            reasons = list(threads.map(lambda pair: password_strength.check(pair[1], [pair[0]]), pairs))
+            reasons = list(threads.map(lambda pair: password_weakness(pair[1], [pair[0]]), pairs))
     finally:
         sys.setswitchinterval(interval)
     assert all(reasons)

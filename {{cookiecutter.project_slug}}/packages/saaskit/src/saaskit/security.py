@@ -16,6 +16,8 @@ from weakref import WeakKeyDictionary
 from saaskit.errors import ServiceUnavailable, Unprocessable
 
 if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
+    from itsdangerous import URLSafeTimedSerializer
     from pwdlib import PasswordHash
 
 __all__ = [
@@ -36,6 +38,14 @@ MAX_LENGTH = 256
 MAX_RUNNING = os.cpu_count() or 1
 MAX_WAITING = 16
 """Further calls are refused with 503."""
+_MIN_SCORE = 3
+_ZXCVBN_MAX_LENGTH = 72
+"""zxcvbn refuses longer passwords."""
+_MAX_READINGS = 8
+"""zxcvbn tries every combination of letters that the password's signs can stand for. `4` or `@` for `a` are
+two readings; `(` or `{` for `c` double them."""
+_SUBSTITUTES = str.maketrans("@{[<!|$+", "4(((1157")
+_zxcvbn_lock = Lock()  # zxcvbn keeps the user's words in a global
 
 
 @lru_cache
@@ -70,7 +80,7 @@ async def check_new_password(password: str, *, user_words: list[str], field: str
     normalized = _normalize(password)
     reason = f"use at least {MIN_LENGTH} characters; a few random words are easy to remember"
     if len(normalized) >= MIN_LENGTH:
-        reason = await _run(_weakness, normalized, user_words)
+        reason = await _run(password_weakness, normalized, user_words)
     if reason:
         error = {"location": "body", "field": field, "message": reason, "type": "weak_password"}
         raise Unprocessable("This password is too easy to guess.", errors=[error])
@@ -114,17 +124,7 @@ async def _run(function: Callable[..., T], *arguments: Any) -> T:
         pool.count -= 1
 
 
-_MIN_SCORE = 3
-_ZXCVBN_MAX_LENGTH = 72
-"""zxcvbn refuses longer passwords."""
-_MAX_READINGS = 8
-"""zxcvbn tries every combination of letters that the password's signs can stand for. `4` or `@` for `a` are
-two readings; `(` or `{` for `c` double them."""
-_SUBSTITUTES = str.maketrans("@{[<!|$+", "4(((1157")
-_zxcvbn_lock = Lock()  # zxcvbn keeps the user's words in a global
-
-
-def _weakness(password: str, user_words: list[str]) -> str | None:
+def password_weakness(password: str, user_words: list[str]) -> str | None:
     """Return why the password is too easy to guess for someone who knows `user_words`, or None."""
     from zxcvbn import zxcvbn  # loads 30,000 common passwords: 0.1 s
 
@@ -142,11 +142,6 @@ def _with_few_readings(password: str) -> str:
 
     readings = prod(max(1, sum(sign in password for sign in signs)) for signs in L33T_TABLE.values())
     return password.translate(_SUBSTITUTES) if readings > _MAX_READINGS else password
-
-
-if TYPE_CHECKING:
-    from cryptography.fernet import MultiFernet
-    from itsdangerous import URLSafeTimedSerializer
 
 
 def new_token() -> str:
