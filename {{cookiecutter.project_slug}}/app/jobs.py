@@ -1,7 +1,7 @@
 """The command `uv run jobs`: list, watch, retry and cancel background jobs."""
 
 from saaskit.features import load_features
-from saaskit.jobs import cli
+from saaskit.jobs.cli import main as run_command
 
 from app.settings import get_settings
 
@@ -9,4 +9,4 @@ from app.settings import get_settings
 def main() -> None:
     """Run the command on the database of the settings."""
     load_features("app")
-    cli.main(get_settings())
+    run_command(get_settings())

@@ -144,7 +144,7 @@ async def main() -> None:
     """Seed the configured database in one transaction. Refuses in production."""
     settings = get_settings()
     if settings.production:
-        raise SystemExit("The example users have a public password, so production refuses them.")
+        raise SystemExit("The example data is not for production: its users have a public password.")
     engine = create_engine(settings.database_url, pool_size=1)
     async with create_sessionmaker(engine).begin() as db:
         done = await seed(db)

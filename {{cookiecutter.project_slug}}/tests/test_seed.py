@@ -1,4 +1,4 @@
-"""The example data: written once, the same every time, and enough of it to show every page."""
+"""The example data."""
 
 import pytest
 from httpx2 import AsyncClient
@@ -9,11 +9,11 @@ from app.seed import main, seed
 from app.settings import Settings
 
 
-async def test_once_and_enough_to_look_at(client: AsyncClient, db: AsyncSession):
+async def test_the_example_data_is_written_once(client: AsyncClient, db: AsyncSession):
     assert await seed(db)
     await db.commit()
     assert not await seed(db)
-    posts = (await client.get("/api/posts?page=2&tag=nextjs")).json()  # as the README has it
+    posts = (await client.get("/api/posts?page=2&tag=nextjs")).json()
     assert (len(posts["items"]), posts["total"] > 30) == (20, True)
     products = (await client.get("/api/products")).json()
     assert products["total"] == 96
@@ -21,8 +21,8 @@ async def test_once_and_enough_to_look_at(client: AsyncClient, db: AsyncSession)
     assert (await client.get("/api/files/guides/getting-started.md")).text.startswith("# Getting started")
 
 
-async def test_not_in_production(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+async def test_production_refuses_the_example_data(settings: Settings, monkeypatch: pytest.MonkeyPatch):
     production = settings.model_copy(update={"environment": "production"})
     monkeypatch.setattr(module, "get_settings", lambda: production)
-    with pytest.raises(SystemExit, match="does not go into production"):
+    with pytest.raises(SystemExit, match="The example data is not for production"):
         await main()

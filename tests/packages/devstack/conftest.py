@@ -23,6 +23,7 @@ PYPROJECT = """
 [tool.devstack.processes.api]
 command = "granian --interface asgi --host $HOST --port $PORT app.main:app"
 ready = "http://$HOST:$PORT/api/health"
+page = "http://localhost:$PORT/docs"
 reload = ["app", ".env"]
 hot = ["app/api"]
 """

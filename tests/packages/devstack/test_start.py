@@ -79,8 +79,8 @@ def test_the_last_line_is_printed_when_every_process_is_ready(project: Path, sta
     assert dev.output.index("worker    ready  ") < dev.output.index("Ready in")
     lines = dev.output.partition("Ready in")[2].splitlines()
     block = dict(line.split(maxsplit=1) for line in lines[1 : lines.index("")])
-    assert list(block) == ["API", "docs", "postbox", "folder", "stop"]
-    assert block["API"] == f"{dev.url.replace('127.0.0.1', 'localhost')}/api/health"
+    assert list(block) == ["api", "postbox", "folder", "stop"]
+    assert block["api"] == f"{dev.url.replace('127.0.0.1', 'localhost')}/docs"
     assert block["postbox"].startswith("http://127.0.0.1:")
     assert len({line.index(line.split()[1]) for line in lines[1 : lines.index("")]}) == 1
 

@@ -4,6 +4,7 @@ import asyncio
 import sys
 import threading
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -229,6 +230,18 @@ def test_the_first_key_encrypts_and_all_decrypt():
     assert cipher([new]).decrypt(renewed) == b"token"
     with pytest.raises(InvalidToken):
         cipher([old]).decrypt(renewed)
+
+
+@pytest.mark.requirement("OIDC-17")
+def test_tampered_ciphertext_is_not_decrypted():
+    """Each byte: version, time, initialization vector, ciphertext and signature."""
+    keys = [Fernet.generate_key().decode()]
+    encrypted = urlsafe_b64decode(cipher(keys).encrypt(b"token"))
+    for index in range(len(encrypted)):
+        tampered = bytearray(encrypted)
+        tampered[index] ^= 1
+        with pytest.raises(InvalidToken):
+            cipher(keys).decrypt(urlsafe_b64encode(tampered))
 
 
 def test_a_key_id_does_not_reveal_the_key():

@@ -142,19 +142,14 @@ class Supervisor:
                     process.restart_requested.set()
 
     def _print_summary(self, seconds: float) -> None:
-        """Print the addresses for people, then the line for programs.
-
-        The former name localhost: without TLS, browsers accept Secure cookies for that host only.
-        """
-        port = self.project.defaults["PORT"]
-        lines = {"API": f"http://localhost:{port}/api/health", "docs": f"http://localhost:{port}/docs"}
-        for config in self.project.processes:
-            lines[config.name] = self.project.fill(config.page, complete=True)
+        """Print the addresses for people, then the line for programs."""
+        pages = {config.name: config.page for config in self.project.processes}
+        lines = {name: self.project.fill(page, complete=True) for name, page in pages.items()}
         lines |= {"folder": str(self.project.folder), "stop": "Ctrl-C"}
         width = max(len(name) for name in lines if lines[name])
         block = [f"    {name.ljust(width)}  {text}" for name, text in lines.items() if text]
         self.terminal.write("\n".join(["", f"  Ready in {seconds:.1f} s.", *block, ""]))
-        self.terminal.write(f"ready: http://{state.HOST}:{port}")
+        self.terminal.write(f"ready: http://{state.HOST}:{self.project.defaults['PORT']}")
 
 
 def relevant_changes(config: ProcessConfig, changed: set[Path], folder: Path, *, ready: bool) -> list[str]:
