@@ -5,7 +5,6 @@ only and never the network, because cookiecutter deletes the project if this scr
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -30,6 +29,9 @@ LEFTOVERS = (
     *(".hypothesis", ".import_linter_cache", ".pytest_cache", ".ruff_cache"),
 )
 
+# pre_gen_project.py lists here the names that were in the folder before cookiecutter wrote into it.
+EXISTED_BEFORE = ".existed-before-generation.json"
+
 NEXT_STEPS = """
 {slug} is ready. Next:
   cd {slug}
@@ -45,18 +47,13 @@ def remove(path):
         path.unlink(missing_ok=True)
 
 
-def find_template(repo_dir, output_dir):
-    """Return the template's project folder, or None. A relative `repo_dir` starts where cookiecutter was started."""
-    for start in (os.environ.get("PWD", ""), output_dir):
-        for folder in Path(start, repo_dir).glob("*cookiecutter.project_slug*"):
-            return folder
-    return None
-
-
-def drop_leftovers(project, template):
+def drop_leftovers(project):
     """Remove untracked files that were copied from a template that was run in place, but no files of the team."""
+    record = project / EXISTED_BEFORE
+    existed = json.loads(record.read_text(encoding="utf-8"))
+    remove(record)
     for name in LEFTOVERS:
-        if (template / name).exists():
+        if name not in existed:
             remove(project / name)
     for cache in [*project.rglob("__pycache__")]:
         remove(cache)
@@ -92,9 +89,7 @@ def drop_example(project):
 
 if __name__ == "__main__":
     answers = json.loads(ANSWERS)
-    repo_dir = answers.get("_repo_dir")  # not set by cruft, which renders a fresh clone
-    if repo_dir and (template := find_template(repo_dir, answers["_output_dir"])):
-        drop_leftovers(Path(), template)
+    drop_leftovers(Path())
     if answers["example"]:
         remove(Path("openapi.minimal.json"))
     else:

@@ -20,6 +20,9 @@ TEXT_LIMITS = {"project_name": 60, "description": 200, "author": 100}
 # They would break the TOML and Python strings that they are written into, or be template syntax for a later update.
 FORBIDDEN = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\{[#%{]')
 
+# post_gen_project.py reads it: whatever else is in the folder then was copied from the template.
+EXISTED_BEFORE = ".existed-before-generation.json"
+
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
 # A project cannot install a package that has its own name. `make golden` updates this list.
@@ -84,3 +87,5 @@ if __name__ == "__main__":
     if lines := problems(answers):
         remove_folders(Path.cwd(), answers["project_slug"])
         sys.exit("\n".join(["Nothing was generated. Please answer again:", *lines]))
+    names = [path.name for path in Path().iterdir()]
+    Path(EXISTED_BEFORE).write_text(json.dumps(names), encoding="utf-8")

@@ -86,14 +86,18 @@ def test_leftovers_are_the_files_that_git_ignores_in_the_project():
     assert set(post_gen.LEFTOVERS) == ignored - {"__pycache__", "*.pyc"} | {"uv.lock"}
 
 
-def test_only_files_that_the_template_has_are_leftovers(tmp_path: Path):
-    template, project = tmp_path / "template", tmp_path / "project"
-    for made in (template / ".venv", project / ".venv", project / ".dev", project / "app" / "__pycache__"):
-        made.mkdir(parents=True)
-    (project / ".env").write_text("SECRET=ours")
-    post_gen.drop_leftovers(project, template)
-    assert sorted(path.name for path in project.iterdir()) == [".dev", ".env", "app"]
-    assert not [*(project / "app").iterdir()]
+def test_leftovers_are_removed_unless_they_existed_before(tmp_path: Path):
+    for made in (".venv", ".dev", "app/__pycache__"):
+        (tmp_path / made).mkdir(parents=True)
+    (tmp_path / ".env").write_text("SECRET=ours")
+    (tmp_path / post_gen.EXISTED_BEFORE).write_text('[".dev", ".env"]')
+    post_gen.drop_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".dev", ".env", "app"]
+    assert not [*(tmp_path / "app").iterdir()]
+
+
+def test_both_hooks_name_the_same_record():
+    assert pre_gen.EXISTED_BEFORE == post_gen.EXISTED_BEFORE
 
 
 def test_naming_changes_one_line_of_each_file(tmp_path: Path):

@@ -94,12 +94,25 @@ def test_a_checkout_that_was_worked_in_gives_the_same_project(
     assert files(output / "acme") == files(whole)
 
 
-def test_the_path_of_the_template_may_be_relative(template: Path, tmp_path: Path, whole: Path):
+@pytest.mark.parametrize(("template_path", "output_path"), [("../saas-starter", "."), ("../saas-starter", "new/deep")])
+def test_both_paths_may_be_relative(template: Path, tmp_path: Path, whole: Path, template_path: str, output_path: str):
+    """PWD names another folder, as when a program starts cookiecutter; nothing may depend on it."""
     checkout = shutil.copytree(template, tmp_path / "saas-starter")
     (checkout / PROJECT.name / ".env").write_text("SECRET=ours")
-    command = [sys.executable, "-m", "cookiecutter", "saas-starter", "--no-input", "-o", "projects"]
-    environment = os.environ | {"PWD": str(tmp_path), "HOME": str(tmp_path / "home")}
-    (tmp_path / "home").mkdir()
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    here = tmp_path / "here"
+    (here / "new").mkdir(parents=True)
+    command = [sys.executable, "-m", "cookiecutter", template_path, "--no-input", "-o", output_path]
+    environment = os.environ | {"PWD": "/", "HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert files(tmp_path / "projects/acme") == files(whole)
+    assert files(here / output_path / "acme") == files(whole)
+
+
+def test_generating_over_a_project_keeps_what_the_template_does_not_have(generate: Bake, output: Path, whole: Path):
+    (output / "acme/.venv").mkdir(parents=True)
+    (output / "acme/.venv/pyvenv.cfg").write_text("home = /usr/bin\n")
+    (output / "acme/.env").write_text("SECRET=ours")
+    done = generate("--overwrite-if-exists")
+    assert done.returncode == 0, done.stderr
+    expected = files(whole) | {".env": b"SECRET=ours", ".venv/pyvenv.cfg": b"home = /usr/bin\n"}
+    assert files(output / "acme") == expected
