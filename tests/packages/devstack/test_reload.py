@@ -52,6 +52,15 @@ def test_a_change_restarts_the_api_and_a_broken_file_is_shown(project: Path, sta
     assert dev.exit(signal.SIGINT) == 0
 
 
+def test_a_file_in_a_new_folder_restarts_the_api(project: Path, start):
+    dev = start().ready()
+    folder = project / "app/books/prices"
+    folder.mkdir(parents=True)
+    (folder / "service.py").write_text("")
+    dev.wait_for("api       restarting: app/books/prices/service.py changed")
+    assert dev.exit(signal.SIGINT) == 0
+
+
 def test_a_file_that_is_broken_at_the_first_start_can_be_fixed(project: Path, start):
     words = project / "app/words.py"
     words.write_text("import nowhere\n")

@@ -169,7 +169,7 @@ def relevant_changes(config: ProcessConfig, changed: set[Path], folder: Path, *,
 
 async def _watch(project: Project, terminal: Terminal) -> AsyncIterator[set[Path]]:
     """Yield sets of changed files, collected for about 20 ms."""
-    from watchfiles import awatch
+    from watchfiles import Change, awatch
 
     paths = {project.folder / name for config in project.processes for name in config.reload}
     folders = [path for path in paths if path.is_dir()]
@@ -182,7 +182,11 @@ async def _watch(project: Project, terminal: Terminal) -> AsyncIterator[set[Path
             async for changes in awatch(
                 *paths, recursive=recursive, debounce=200, step=20, watch_filter=None
             ):
-                queue.put_nowait({Path(path) for _, path in changes})
+                changed = {Path(path) for _, path in changes}
+                if recursive:
+                    added = [path for change, path in changes if change is Change.added]
+                    changed.update(await asyncio.to_thread(_files_below, added))
+                queue.put_nowait(changed)
         except OSError as error:  # for instance the system's limit of watches
             terminal.step("dev", f"cannot watch files ({error}); changes will not restart anything")
 
@@ -194,6 +198,11 @@ async def _watch(project: Project, terminal: Terminal) -> AsyncIterator[set[Path
     finally:
         for task in tasks:
             task.cancel()
+
+
+def _files_below(folders: list[str]) -> list[Path]:
+    """Return the Python files in new folders. They can be older than the watch of their folder."""
+    return [file for folder in folders for file in Path(folder).rglob("*.py")]
 
 
 def _check_connection(name: str, url: str, default_port: int) -> str:
