@@ -2,8 +2,8 @@
 
     uv run --group bake python -m tools.example [COMMIT]
 
-Each change of the rendered project is one commit on top of the last one. The branch is linear, begins with an orphan and is
-never rewritten, so `git pull` brings all changes and deletions.
+Each change of the rendered project is one commit on top of the last one. The branch is linear, begins with an orphan
+and is never rewritten, so `git pull` brings all changes and deletions.
 """
 
 import os

@@ -24,7 +24,7 @@ DENIED = {
     r"(?<!410 )gone": "deleted, expired, missing",
     r"told": "reported, notified, configured",
     r"believ(?:es?|ed|ing)": "trust, verify",
-    r"the answer's|answers? with|answers? \d{3}|(?:is|are|be) answered|an? answer (?:is|has|that|of)": "response, respond",
+    r"the answer's|answers? (?:with|\d{3})|(?:is|are|be) answered|an? answer (?:is|has|that|of)": "response, respond",
     r"that which|is said|by hand of": "use a plain sentence",
     r"(?:for|to|by|from|of) who(?:ever)?|of whom": "name the user, client or caller",
     r"(?<=[;,] )how many|how many(?=\.)": "returns the number of …",
