@@ -84,7 +84,7 @@ def programs() -> Iterator[tuple[str, str]]:
 def summary(path: Path) -> str:
     """Return the first line of a module's docstring, without the name of the command."""
     line = docstring(path).partition("\n")[0]
-    line = re.sub(r"^(?:The command )?`(?:uv run )?(?:dev|jobs|routes)`: ", "", line)
+    line = re.sub(r"^(?:The command )?`(?:uv run )?\w+`: ", "", line)
     line = re.sub(r": `(?:uv run )?python -m [\w.]+`", "", line)
     return line[0].upper() + line[1:]
 
