@@ -29,7 +29,7 @@ check: $(UV)  ## Lint, formatting, types, workflows and containers, then the pro
 docs: $(UV)  ## Serve the site at http://127.0.0.1:8800, rebuilt on every save; Ctrl-C stops it
 	@$(UV) run --quiet --no-default-groups --group docs zensical serve --dev-addr 127.0.0.1:8800
 
-golden: $(UV)  ## Write anew what the template keeps of the project: trees, contracts, names; read the diff
+golden: $(UV)  ## Update the files that are generated from the project: trees, contracts, reference tables; read the diff
 	$(UV) run pytest --update-golden -k golden
 
 .uv/bin/uv:

@@ -10,9 +10,9 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 
 
 def copy_template(to: Path) -> Path:
-    """Copy the template without what .gitignore names: no environment, cache or database comes along.
+    """Copy the template without ignored files, such as environments, caches and databases.
 
-    Made from the .gitignore files and not by git, which a machine that only runs `make demo` need not have.
+    Reads the .gitignore files instead of calling git, which `make demo` does not require.
     """
     names = [".git"]
     for folder in (ROOT, PROJECT):
@@ -24,9 +24,9 @@ def copy_template(to: Path) -> Path:
 def bake(
     template: Path, output: Path, *options: str, stdin: str | None = None, **answers: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run cookiecutter as a person would, without a trace in the home folder.
+    """Run cookiecutter as a user would, without writing to the home folder.
 
-    `stdin` answers the prompts line by line; without it, `answers` and the defaults are taken.
+    `stdin` answers the prompts line by line; without it, `answers` and the defaults are used.
     """
     output.mkdir(parents=True, exist_ok=True)
     config = template.with_suffix(".yaml")

@@ -1,4 +1,4 @@
-"""The first half of `make demo`: generate the default project into .demo/acme and install it. `dev` is the second."""
+"""Generate the default project into .demo/acme and install it. `make demo` then starts `dev` there."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ PROJECT = DEMO / "acme"
 
 @contextmanager
 def step(text: str) -> Iterator[None]:
-    """Say what begins, then how long it took."""
+    """Print the text, and then the time that the block took."""
     print(f"{text} ... ", end="", flush=True)
     started = time.monotonic()
     yield
@@ -25,7 +25,7 @@ def step(text: str) -> Iterator[None]:
 
 
 def generate() -> None:
-    """Generate beside the place, then move: interrupted at any moment, the project is either there or not."""
+    """Generate in another folder, then move the project: if interrupted, it is complete or missing."""
     DEMO.mkdir(exist_ok=True)
     with TemporaryDirectory(dir=DEMO, prefix=".new-") as new:
         done = bake(copy_template(Path(new, "template")), Path(new))
@@ -35,7 +35,7 @@ def generate() -> None:
 
 
 def install() -> None:
-    """Install what the lock, or without one the date in pyproject.toml, says."""
+    """Install the versions in uv.lock, or without one the newest at the date in pyproject.toml."""
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     if code := subprocess.run([os.environ["UV"], "sync", "--quiet"], cwd=PROJECT, env=environment).returncode:
         sys.exit(code)
@@ -43,11 +43,11 @@ def install() -> None:
 
 def main() -> None:
     if PROJECT.exists():
-        print("Using .demo/acme as you left it (to start afresh: rm -r .demo)", flush=True)
+        print("Using .demo/acme as you left it (to start over: rm -r .demo)", flush=True)
     else:
         with step("Generating the default project into .demo/acme"):
             generate()
-    with step("Installing what it needs (the first time, that is a download of about 200 MB)"):
+    with step("Installing its dependencies (the first time, about 200 MB are downloaded)"):
         install()
 
 

@@ -1,9 +1,9 @@
-"""Render the defaults onto the branch `example`, for teams that clone a project instead of generating one.
+"""Render the defaults to the branch `example`, for teams that clone a project instead of generating one.
 
     uv run --group bake python -m tools.example [COMMIT]
 
-One commit for each change of what is rendered, on top of the last one: the branch is linear, begins with an orphan and
-is never rewritten, so that `git pull` brings a team what is new and takes away what is gone.
+Each change of the rendered project is one commit on top of the last one. The branch is linear, begins with an orphan
+and is never rewritten, so `git pull` brings all changes and deletions.
 """
 
 import os
@@ -18,13 +18,13 @@ BRANCH = "example"
 
 
 def git(*arguments: str, **environment: str) -> str:
-    """What git answers, in the current repository."""
+    """Return the output of a git command in the current repository."""
     done = subprocess.run(["git", *arguments], env=os.environ | environment, check=True, capture_output=True)
     return done.stdout.decode().strip()
 
 
 def render(commit: str, folder: Path) -> Path:
-    """The default project as it was generated at this commit, whatever lies in the work tree."""
+    """Return the default project as generated at this commit; the work tree does not matter."""
     index = {"GIT_INDEX_FILE": str(folder / "template.index")}
     git("read-tree", commit, **index)
     git("checkout-index", "--all", f"--prefix={folder}/template/", **index)
@@ -35,14 +35,14 @@ def render(commit: str, folder: Path) -> Path:
 
 
 def tree_of(project: Path, folder: Path) -> str:
-    """The project as a tree of this repository, by way of an index of its own."""
+    """Add the project to this repository as a tree, with a separate index. Returns the id of the tree."""
     index = {"GIT_INDEX_FILE": str(folder / "example.index")}
     git("--work-tree", str(project), "add", "--all", "--force", ".", **index)
     return git("write-tree", **index)
 
 
 def tip() -> str:
-    """The branch here, or where this clone comes from, or nothing yet."""
+    """Return the commit of the branch, here or at the origin; an empty string if there is none."""
     for ref in (f"refs/heads/{BRANCH}", f"refs/remotes/origin/{BRANCH}"):
         if found := git("for-each-ref", "--format=%(objectname)", ref):
             return found
@@ -56,7 +56,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         tree = tree_of(render(commit, Path(folder)), Path(folder))
     if parent and git("rev-parse", f"{parent}^{{tree}}") == tree:
-        print(f"{BRANCH}: {commit[:7]} renders what is there already")
+        print(f"{BRANCH}: {commit[:7]} renders the same project; nothing to commit")
         return
     message = f"Render {git('log', '-1', '--format=%h: %s', commit)}"
     made = git("commit-tree", tree, *(["-p", parent] if parent else []), "-m", message)

@@ -1,76 +1,105 @@
-"""What accounts cost, and whether time tells who is known.
+"""The costs of accounts, and whether response times reveal which addresses have an account.
 
-From the project's folder: uv run python ../benchmarks/accounts/bench.py [N]
+    uv run --directory "{{cookiecutter.project_slug}}" python ../benchmarks/accounts/bench.py [N]
 
-1. Medians of sign-in, forgot and sign-up for known and unknown addresses, interleaved; N of each, 200 if not given.
-2. The same handler for strangers and for who is signed in: CPU time of the server's processes for a request.
+1. Median time of sign-in, password reset and sign-up for known and unknown addresses, interleaved; N (200) of each.
+2. CPU time per request of the same handler, public and for a signed-in user, over all processes of the server.
 """
 
 import asyncio
+import logging
 import os
+import socket
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
+from collections.abc import Callable, Mapping
+from itertools import cycle
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
 
 os.environ["ENVIRONMENT"] = "test"
+sys.path.insert(0, str(Path.cwd()))
 
-import httpx2
-import psutil
-from alembic import command
-from alembic.config import Config
-
-from app.core import passwords
-from app.core.db import create_engine, create_lookups, create_sessions
-from app.main import create_app
-from app.services import limits
-from app.settings import Settings
-from devstack.engines import postgres, valkey
-from tests.accounts.conftest import unused_port
-from tests.factories import new_address, new_email, signed_in
-from tests.passwords import PASSWORD, with_password
+import httpx2  # noqa: E402
+import psutil  # noqa: E402
+from alembic import command  # noqa: E402
+from alembic.config import Config  # noqa: E402
+from app.accounts import rate_limits  # noqa: E402
+from app.main import create_app  # noqa: E402
+from app.settings import Settings  # noqa: E402
+from devstack import run_postgres, run_valkey  # noqa: E402
+from saaskit.db import create_engine, create_sessionmaker  # noqa: E402
+from saaskit.ratelimit import Limit  # noqa: E402
+from tests.factories import PASSWORD, add_user, new_email, new_ip, sign_in  # noqa: E402
 
 ORIGIN = "https://test"
+WARM_UP = 10
+Body = Callable[[], dict[str, str]]
 
 
-async def compare(name: str, client: httpx2.AsyncClient, path: str, bodies: dict, count: int) -> None:
-    """Interleave, so that both see the same machine; every request comes from another address."""
-    times: dict[str, list[float]] = {who: [] for who in bodies}
-    for _ in range(count + 10):
-        for who, body in bodies.items():
-            client._transport.client = (new_address(), 1)  # type: ignore[attr-defined]
+async def compare(client: httpx2.AsyncClient, name: str, path: str, known: Body, unknown: Body, count: int) -> None:
+    """Print the median time for known and unknown addresses. They alternate, so that both see the same machine."""
+    times: dict[str, list[float]] = {"known": [], "unknown": []}
+    for _ in range(count + WARM_UP):
+        for kind, body in (("known", known), ("unknown", unknown)):
             payload = body()
-            began = time.perf_counter()
-            answer = await client.post(path, json=payload)
-            times[who].append((time.perf_counter() - began) * 1000)
-            assert answer.status_code in (202, 401), answer.text
-    medians = {who: statistics.median(found[10:]) for who, found in times.items()}
-    known, unknown = medians["known"], medians["unknown"]
-    print(f"{name:8} known {known:7.2f} ms   unknown {unknown:7.2f} ms   {(unknown / known - 1) * 100:+.1f} %")
+            started = perf_counter()
+            response = await client.post(path, json=payload)
+            times[kind].append((perf_counter() - started) * 1000)
+            assert response.status_code in (202, 401), response.text
+    first, second = (statistics.median(found[WARM_UP:]) for found in times.values())
+    print(f"{name:14} known {first:7.2f} ms   unknown {second:7.2f} ms   {(second / first - 1) * 100:+.1f} %")
 
 
-def served(settings: Settings, port: int) -> subprocess.Popen[bytes]:
-    """One process of the server, with served.py."""
+async def measure_times(settings: Settings, emails: list[str], count: int) -> None:
+    """Compare the three requests that could reveal an account. Each comes from another IP address."""
+    for limit in ("ACCOUNT", "ACCOUNT_LONG", "MAILS"):
+        setattr(rate_limits, limit, Limit(limit, max_requests=10**6, seconds=60))
+    app, known = create_app(settings), cycle(emails)
+    async with app.router.lifespan_context(app) as state:
+
+        async def from_another_ip(scope: Any, receive: Any, send: Any) -> None:
+            await app(scope | {"state": dict(state), "client": (new_ip(), 1)}, receive, send)
+
+        transport = httpx2.ASGITransport(from_another_ip)
+        async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers={"origin": ORIGIN}) as client:
+            for name, path, form in (
+                ("sign-in", "/api/session", {"password": "wrong wrong wrong wrong"}),
+                ("password reset", "/api/password-reset", {}),
+                ("sign-up", "/api/users", {"name": "Ada", "password": PASSWORD}),
+            ):
+                await compare(
+                    client,
+                    name,
+                    path,
+                    lambda form=form: form | {"email": next(known)},
+                    lambda form=form: form | {"email": new_email()},
+                    count,
+                )
+
+
+def serve(settings: Settings, port: int) -> subprocess.Popen[bytes]:
+    """Start one server process with served.py. It logs each request, as in production."""
     environment = {
         "PYTHONPATH": os.pathsep.join([str(Path.cwd()), str(Path(__file__).parent)]),
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
     }
-    command = f"-m granian --interface asgi --log-level error --host 127.0.0.1 --port {port} served:app"
-    # With its line for each request, as in production; nobody reads it here.
+    arguments = f"-m granian --interface asgi --log-level error --host 127.0.0.1 --port {port} served:app"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen([sys.executable, *command.split()], env=os.environ | environment, **quiet)
+    return subprocess.Popen([sys.executable, *arguments.split()], env=os.environ | environment, **quiet)
 
 
-async def cost(server: subprocess.Popen[bytes], url: str, asked: dict[str, dict[str, str]]) -> dict[str, float]:
-    """CPU milliseconds of one request to each path, with its headers: the median of nine rounds in turn."""
-    rounds: dict[str, list[float]] = {path: [] for path in asked}
+async def measure_cpu(server: subprocess.Popen[bytes], url: str, cookies: Mapping[str, str]) -> None:
+    """Print CPU milliseconds per request: the median of nine alternating rounds of 400 requests."""
+    rounds: dict[str, list[float]] = {"/public": [], "/guarded": []}
 
     def used() -> float:
-        family = psutil.Process(server.pid)
-        return sum(sum(each.cpu_times()[:2]) for each in (family, *family.children(recursive=True)))
+        process = psutil.Process(server.pid)
+        return sum(sum(each.cpu_times()[:2]) for each in (process, *process.children(recursive=True)))
 
     async with httpx2.AsyncClient(base_url=url) as client:
         for _ in range(200):
@@ -80,66 +109,46 @@ async def cost(server: subprocess.Popen[bytes], url: str, asked: dict[str, dict[
             except httpx2.TransportError:
                 await asyncio.sleep(0.1)
         for _ in range(10):
-            for path, headers in asked.items():
-                began = used()
+            for path, found in rounds.items():
+                headers = {"cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+                started = used()
                 for _ in range(400):
-                    answer = await client.get(path, headers=headers)
-                    assert answer.status_code == 200
-                rounds[path].append((used() - began) * 1000 / 400)
-    return {path: statistics.median(times[1:]) for path, times in rounds.items()}
+                    response = await client.get(path, headers=headers if path == "/guarded" else {})
+                    assert response.status_code == 200
+                found.append((used() - started) * 1000 / 400)
+    public, guarded = (statistics.median(found[1:]) for found in rounds.values())
+    print(f"one query: public {public:.3f} ms CPU, signed in {guarded:.3f} ms, {guarded / public:.2f} x")
 
 
 async def main(settings: Settings, count: int) -> None:
-    """Print the numbers."""
-    engine = create_engine(settings.database_url)
-    app = create_app(settings)
-    app.state.sessions, app.state.lookups = create_sessions(engine), create_lookups(engine)
-
-    limits.ACCOUNT = limits.ACCOUNT._replace(most=10**6)
-    limits.ACCOUNT_LONG = limits.ACCOUNT_LONG._replace(most=10**6)
-    limits.MAILS = limits.MAILS._replace(most=10**6)
-    async with app.state.sessions() as db:
-        users = [await with_password(db) for _ in range(20)]
-        cookies = await signed_in(db, users[0])
-    transport = httpx2.ASGITransport(app, client=("10.0.0.1", 1))
-    headers = {"origin": ORIGIN}
-    async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers) as client:
-        turn = iter(range(10**9))
-        known = lambda: users[next(turn) % 20].email  # noqa: E731
-        wrong = "wrong wrong wrong wrong"
-        who = {
-            "known": lambda: {"email": known(), "password": wrong},
-            "unknown": lambda: {"email": new_email(), "password": wrong},
-        }
-        await compare("sign-in", client, "/api/session", who, count)
-        who = {"known": lambda: {"email": known()}, "unknown": lambda: {"email": new_email()}}
-        await compare("forgot", client, "/api/password-reset", who, count)
-        form = {"name": "Ada", "password": PASSWORD}
-        who = {"known": lambda: form | {"email": known()}, "unknown": lambda: form | {"email": new_email()}}
-        await compare("sign-up", client, "/api/users", who, count)
-    port = unused_port()
-    server = served(settings, port)
+    """Create the accounts, then measure."""
+    engine = create_engine(settings.database_url, pool_size=1)
+    async with create_sessionmaker(engine)() as db:
+        users = [await add_user(db, password=PASSWORD) for _ in range(20)]
+        emails, cookies = [user.email for user in users], await sign_in(db, users[0])
+    await engine.dispose()
+    await measure_times(settings, emails, count)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = serve(settings, port)
     try:
-        sent = {"cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
-        found = await cost(server, f"http://127.0.0.1:{port}", {"/public": {}, "/guarded": sent})
+        await measure_cpu(server, f"http://127.0.0.1:{port}", cookies)
     finally:
         server.terminate()
         server.wait()
-    stranger, user = found["/public"], found["/guarded"]
-    print(f"a request with one query: public {stranger:.3f} ms CPU, signed in {user:.3f} ms, {user / stranger:.2f} x")
-    assert passwords.hasher()
-    await engine.dispose()
 
 
 if __name__ == "__main__":
-    import logging
-
     logging.disable(logging.INFO)
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        with postgres(home / "postgres", durable=False) as database, valkey(home / "valkey", durable=False) as cache:
-            alembic = Config(toml_file="pyproject.toml")
-            alembic.attributes["url"] = database
-            command.upgrade(alembic, "head")
-            known = Settings(environment="test", public_url=ORIGIN, database_url=database, redis_url=f"{cache}/0")
-            asyncio.run(main(known, int(sys.argv[1]) if len(sys.argv) > 1 else 200))
+    with (
+        TemporaryDirectory() as folder,
+        run_postgres(Path(folder, "postgres")) as database,
+        run_valkey(Path(folder, "valkey")) as cache,
+    ):
+        alembic = Config(toml_file="pyproject.toml")
+        alembic.attributes["url"] = database
+        command.upgrade(alembic, "head")
+        options = {"database_url": database, "redis_url": f"{cache}/0"}
+        count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+        asyncio.run(main(Settings(environment="test", public_url=ORIGIN, **options), count))

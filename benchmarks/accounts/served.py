@@ -1,4 +1,4 @@
-"""What bench.py serves: one handler with one query, for strangers and for who is signed in."""
+"""The application that bench.py measures: one handler with one query, public and for signed-in users."""
 
 from sqlalchemy import text
 

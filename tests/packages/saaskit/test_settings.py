@@ -174,6 +174,14 @@ def test_nested_settings_are_one_variable_per_field_or_json(environment: pytest.
     assert "hunter2" not in repr(settings)
 
 
+@pytest.mark.requirement("OPS-5")
+def test_no_secret_is_shown(environment: pytest.MonkeyPatch):
+    provider = {"PROVIDERS__GOOGLE__CLIENT_ID": "id", "PROVIDERS__GOOGLE__CLIENT_SECRET": f"3{KEY}"}
+    production(environment, SIGNING_KEYS=f"1{KEY}", ENCRYPTION_KEYS=KEY, **provider)
+    settings = load_settings(Settings)
+    assert KEY not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+
 def test_the_local_provider_is_one_of_the_providers(environment: pytest.MonkeyPatch):
     environment.setenv("ENVIRONMENT", "development")
     environment.setenv("PROVIDERS__GOOGLE__CLIENT_ID", "id")

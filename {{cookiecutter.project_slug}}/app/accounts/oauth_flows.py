@@ -24,7 +24,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True)
 class FlowStart:
-    """The provider's URL to navigate to, and the cookie that recognises the browser when it returns."""
+    """The provider's URL to navigate to, and the cookie that recognizes the browser when it returns."""
 
     url: str
     browser: str

@@ -7,7 +7,7 @@ from saaskit.schema import Output
 
 
 class Weather(Output):
-    """The current weather in a city, in degrees Celsius and kilometres per hour."""
+    """The current weather in a city, in degrees Celsius and kilometers per hour."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -14,7 +14,7 @@ FRAME = re.compile(r'\s*File "(?P<file>[^"]+)", line \d+')
 
 
 class Terminal:
-    """Standard output, flushed after each line. Coloured on a terminal, unless NO_COLOR is set."""
+    """Standard output, flushed after each line. Colored on a terminal, unless NO_COLOR is set."""
 
     def __init__(self, names: list[str]) -> None:
         self.width = max(map(len, [*STEPS, *names]))

@@ -3,7 +3,7 @@
     await enqueue(db, SendEmail(to=user.email, subject="Welcome", text="…"))
 
 An e-mail is delivered at least once. Its Message-ID is made from the job's id, so that mail servers and
-clients recognise a second copy.
+clients recognize a second copy.
 """
 
 import smtplib

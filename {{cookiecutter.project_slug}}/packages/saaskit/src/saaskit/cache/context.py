@@ -8,7 +8,7 @@ Audience = Literal["caller", "tenant", "everyone"]
 
 
 class Identity(NamedTuple):
-    """The user that cached values are for. Both ids are empty when nobody is signed in."""
+    """The user that cached values are for. Both ids are empty when no one is signed in."""
 
     tenant: str = ""
     user: str = ""
