@@ -135,7 +135,7 @@ def test_a_new_file_is_an_endpoint_at_the_next_request(dev: Dev):
     dev.wait_for_line("Did you mean get")
     route.unlink()
     assert dev.http.get("/api/status/7").status_code == 404
-    assert dev.http.get("/api/hello").status_code == 200
+    assert dev.http.get("/api/health").status_code == 200
 
 
 def test_the_database_dies_under_load_and_the_api_recovers(dev: Dev):
