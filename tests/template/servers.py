@@ -11,9 +11,9 @@ from tools.bake import PROJECT
 ENGINES = """
 import sys
 from pathlib import Path
-from devstack.engines import postgres, valkey
+from devstack import run_postgres, run_valkey
 folder = Path(sys.argv[1])
-with postgres(folder / "postgres") as database, valkey(folder / "valkey") as cache:
+with run_postgres(folder / "postgres") as database, run_valkey(folder / "valkey") as cache:
     print(database, cache, flush=True)
     sys.stdin.read()
 """

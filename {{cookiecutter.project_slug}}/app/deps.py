@@ -120,14 +120,6 @@ CurrentUser = Annotated[AuthenticatedUser, Depends(require_user)]
 """The signed-in user. Without one the response is 401, in a public file too."""
 
 
-async def _user_id(user: CurrentUser) -> str:
-    return str(user.id)
-
-
-JobOwner = Annotated[str, Depends(_user_id)]
-"""The owner of the caller's jobs: the user's id as text."""
-
-
 async def _recent_user(user: CurrentUser) -> AuthenticatedUser:
     if not user.signed_in_recently:
         message = "Sign in again: this requires a sign-in within the last 10 minutes."

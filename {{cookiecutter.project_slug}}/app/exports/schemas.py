@@ -7,6 +7,7 @@ from uuid import UUID
 from saaskit.schema import Input, Output
 
 Resource = Literal["orders", "posts"]
+"""The features whose data can be exported. Each has an `export.py`, which selects a user's rows."""
 
 
 class ExportCreate(Input):
@@ -19,7 +20,7 @@ class Export(Output):
     """An export of your data as a CSV file."""
 
     id: int
-    resource: Resource
+    resource: str
     status: Literal["pending", "ready", "failed"]
     job_id: UUID | None
     """The job that builds the file. Follow its progress at `/api/jobs/{id}/events`."""

@@ -99,8 +99,3 @@ def test_what_is_signed_is_signed_with_sha_256(settings):
     keys = settings.signing_keyring
     derived = hmac.digest(keys[0].encode(), b"device", "sha256")
     assert urlsafe_b64decode(signature + b"=") == hmac.digest(derived, value, "sha256")
-
-
-@pytest.mark.requirement("SES-7")
-async def test_a_stream_ends_for_who_is_not_signed_in(client):
-    assert (await client.get("/api/jobs/01a208de-1c71-70db-a176-a01ce0abd21c/events")).status_code == 401

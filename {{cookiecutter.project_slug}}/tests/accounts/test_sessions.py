@@ -203,5 +203,5 @@ async def test_a_stranger_is_401_and_told_how(client):
 
 async def test_a_signed_in_request_costs_one_query_more(signed_in_client, client, queries):
     with queries() as signed:
-        await signed_in_client.get("/api/jobs")
+        await signed_in_client.get("/api/me/events")
     assert len(signed) == 2

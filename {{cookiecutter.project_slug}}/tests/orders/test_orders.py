@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.accounts.models import User
 from app.orders import service as orders
+from app.orders.models import Order, OrderItem
 from app.orders.schemas import OrderCreate
 from app.products.models import Product
 from tests.factories import add_user
@@ -136,6 +137,18 @@ async def test_items_of_the_same_product_add_up(signed_in_client: AsyncClient, u
     response = await signed_in_client.post(f"/api/users/{user.id}/orders", json=body)
     items = [{"product_id": lamp.id, "quantity": 3, "unit_price": "2.50"}]
     assert (response.json()["items"], response.json()["total"]) == (items, "7.50")
+
+
+async def test_an_ordered_product_cannot_be_deleted(
+    signed_in_client: AsyncClient, user: User, db: AsyncSession
+):
+    lamp, ada = await add_product(db, owner_id=user.id), await add_user(db)
+    item = OrderItem(product_id=lamp.id, quantity=1, unit_price=lamp.price)
+    db.add(Order(user_id=ada.id, total=lamp.price, items=[item]))
+    await db.commit()
+    response = await signed_in_client.delete(f"/api/products/{lamp.id}")
+    assert response.status_code == 409
+    assert response.json()["detail"] == "This product was ordered and cannot be deleted."
 
 
 @pytest.fixture
