@@ -84,7 +84,7 @@ def create_app(settings: Settings, on_refusal: OnRefusal = ignore_refusal) -> Fa
         redoc_url=None,
         openapi_url=None if settings.production else "/openapi.json",
         form_limits={"max_fields": 100, "max_files": 10, "max_part_size": settings.max_body_size},
-        responses=problems(400, 413, 422, 500, 503),
+        responses=problems(400, 500, 503),
         redirect_slashes=False,
         exception_handlers=problem_handlers(on_refusal=on_refusal, error_page=error_page),
         middleware=[

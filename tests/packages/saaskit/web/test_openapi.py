@@ -10,8 +10,10 @@ import pytest
 import schemathesis
 from fastapi import FastAPI
 from packages.saaskit.web.support import NewClient
+from pydantic import create_model
 from saaskit.errors import title
-from saaskit.web import DocumentedFastAPI, write_or_check
+from saaskit.schema import Input
+from saaskit.web import DocumentedFastAPI, json_or_form_body, write_or_check
 from saaskit.web.openapi import share_error_responses
 
 
@@ -59,7 +61,7 @@ def test_a_document_of_an_application_that_declares_no_problems_is_valid():
 
     document = app.openapi()
     schemathesis.openapi.from_dict(document).validate()
-    assert set(document["paths"]["/notes"]["post"]["responses"]) == {"200", "403", "408", "422"}
+    assert set(document["paths"]["/notes"]["post"]["responses"]) == {"200", "403", "422"}
     for reference in references(document):
         resolve(document, reference)
 
@@ -92,14 +94,15 @@ def test_examples_of_errors_are_valid_problem_documents(document: dict[str, Any]
     [
         ("get", "/notes/{number}", set()),
         ("get", "/api/me", {"401"}),
-        ("post", "/notes", {"403", "408"}),
-        ("patch", "/notes/{number}", {"403", "408"}),
+        ("post", "/notes", {"403", "408", "413"}),
+        ("patch", "/notes/{number}", {"403", "408", "413"}),
+        ("delete", "/cookie", {"403"}),
     ],
 )
 def test_errors_that_are_sent_before_a_handler_runs_are_described(
     document: dict[str, Any], method: str, path: str, implicit: set[str]
 ):
-    assert set(document["paths"][path][method]["responses"]) & {"401", "403", "408"} == implicit
+    assert set(document["paths"][path][method]["responses"]) & {"401", "403", "408", "413"} == implicit
 
 
 def test_fastapis_own_error_schemas_are_removed(document: dict[str, Any]):
@@ -123,7 +126,24 @@ def test_a_body_as_json_or_form_has_one_schema(document: dict[str, Any]):
     assert body["required"]
     json_body, form = body["content"]["application/json"], body["content"]["application/x-www-form-urlencoded"]
     assert json_body == form
-    assert json_body["schema"]["required"] == ["email", "password"]
+    assert resolve(document, json_body["schema"]["$ref"])["required"] == ["email", "password"]
+
+
+def test_names_of_fields_are_not_repeated_as_titles(document: dict[str, Any]):
+    for schema in document["components"]["schemas"].values():
+        assert not any("title" in field for field in schema.get("properties", {}).values())
+
+
+def test_a_body_and_a_schema_of_the_same_name_are_refused():
+    def note(field: str) -> type[Input]:
+        return create_model("Note", __base__=Input, **{field: (str, ...)})  # type: ignore[call-overload]
+
+    app = DocumentedFastAPI()
+    for number, field in enumerate(("text", "title")):
+        model = note(field)
+        app.post(f"/{number}", openapi_extra=json_or_form_body(model))(lambda: None)
+    with pytest.raises(ValueError, match="Two models are called Note"):
+        app.openapi()
 
 
 def test_sharing_error_responses_twice_changes_nothing(document: dict[str, Any]):

@@ -35,11 +35,23 @@ _INVALID_FIELD = {"location": "body", "field": "email", "message": "Field requir
 
 
 class DocumentedFastAPI(FastAPI):
-    """FastAPI whose OpenAPI document describes errors as they are sent."""
+    """FastAPI whose OpenAPI document describes errors as they are sent, and defines nothing twice."""
 
     def openapi(self) -> dict[str, Any]:
-        """Return the document: problem documents for errors, each defined once and referred to."""
-        return share_error_responses(super().openapi())
+        """Return the document. Errors and form models are defined once and referred to."""
+        document = share_error_responses(super().openapi())
+        schemas = document["components"]["schemas"]
+        for item in document["paths"].values():
+            for operation in item.values():
+                _share_body_schemas(operation, schemas)
+                for parameter in operation.get("parameters", ()):
+                    parameter["schema"].pop("title", None)
+        for name, schema in schemas.items():
+            if schema.get("title") == name:
+                del schema["title"]
+            for field in schema.get("properties", {}).values():
+                field.pop("title", None)  # only the name again, in title case
+        return document
 
 
 def share_error_responses(document: dict[str, Any]) -> dict[str, Any]:
@@ -57,11 +69,10 @@ def share_error_responses(document: dict[str, Any]) -> dict[str, Any]:
                     shared.setdefault(name, _error_response(int(status)))
                     responses[status] = {"$ref": f"#/components/responses/{name}"}
             _describe_streams(responses)
+            operation["responses"] = dict(sorted(responses.items()))
     schemas = components.setdefault("schemas", {})
     if shared:
-        schema = ProblemDocument.model_json_schema(
-            mode="serialization", ref_template="#/components/schemas/{model}"
-        )
+        schema = ProblemDocument.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
         for name, definition in (schema.pop("$defs") | {"ProblemDocument": schema}).items():
             schemas.setdefault(name, definition)
     schemas.pop("HTTPValidationError", None)
@@ -69,10 +80,23 @@ def share_error_responses(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+def _share_body_schemas(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Move models that `json_or_form_body` wrote into the operation to `components/schemas`."""
+    for media in operation.get("requestBody", {}).get("content", {}).values():
+        schema = media["schema"]
+        if "$ref" not in schema:
+            name = schema["title"]
+            if schemas.setdefault(name, schema) != schema:
+                raise ValueError(f"Two models are called {name}. Rename one of them.")
+            media["schema"] = {"$ref": f"#/components/schemas/{name}"}
+
+
 def _implicit_statuses(method: str, operation: dict[str, Any]) -> list[str]:
     """Return the errors that are sent before a handler runs."""
     statuses = ["401"] if operation.get("security") else []
-    return statuses + ([] if method in ("get", "head", "options") else ["403", "408"])
+    if method not in ("get", "head", "options"):
+        statuses.append("403")
+    return statuses + (["408", "413", "422"] if "requestBody" in operation else [])
 
 
 def _error_response(status: int) -> dict[str, Any]:
