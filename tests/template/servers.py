@@ -1,4 +1,4 @@
-"""A real PostgreSQL and a real Valkey, for projects that are not run by `dev`."""
+"""A real PostgreSQL and a real Valkey, for projects that run without `dev`."""
 
 import os
 import subprocess
@@ -11,9 +11,9 @@ from tools.bake import PROJECT
 ENGINES = """
 import sys
 from pathlib import Path
-from devstack.engines import postgres, valkey
+from devstack import run_postgres, run_valkey
 folder = Path(sys.argv[1])
-with postgres(folder / "postgres") as database, valkey(folder / "valkey") as cache:
+with run_postgres(folder / "postgres") as database, run_valkey(folder / "valkey") as cache:
     print(database, cache, flush=True)
     sys.stdin.read()
 """
@@ -21,7 +21,7 @@ with postgres(folder / "postgres") as database, valkey(folder / "valkey") as cac
 
 @contextmanager
 def servers(folder: Path) -> Iterator[tuple[str, str]]:
-    """Their URLs. They end with the block, whose end closes their input."""
+    """Yield their URLs. The servers stop at the end of the block, which closes their standard input."""
     with subprocess.Popen(
         ["uv", "run", "--quiet", "python", "-c", ENGINES, folder],
         cwd=PROJECT,
