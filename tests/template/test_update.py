@@ -126,7 +126,7 @@ def test_no_example_stays_no_example(origin: Repository):
     before = {path for path in team.folder.joinpath("app").rglob("*") if path.is_file()}
     origin.edit(f"{PROJECT.name}/app/products/service.py", '"""', '"""Newer. ')
     origin.add(f"{PROJECT.name}/app/api/products/new.py", PING)
-    origin.edit(f"{PROJECT.name}/openapi.json", "Read a product", "Read one product")
+    origin.edit(f"{PROJECT.name}/openapi.json", "Get a product", "Get one product")
     origin.edit(f"{PROJECT.name}/openapi.minimal.json", "Liveness check", "Check of life")
     origin.edit(f"{PROJECT.name}/app/api/health.py", "Liveness check", "Check of life")
     origin.commit("A new version")
@@ -173,6 +173,7 @@ def test_a_migration_reaches_projects_with_and_without_the_example(origin: Repos
     _, _, join = page_says("docs/how-to/upgrade.md", "A project that was generated")
     template = Repository(origin.path(PROJECT.name))
     with migrated(template):
+        template.add("app/devices/__init__.py", "")
         template.add("app/devices/models.py", DEVICE)
         template.bash(write)
     origin.commit("Devices")
