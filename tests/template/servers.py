@@ -1,4 +1,4 @@
-"""A real PostgreSQL and a real Valkey, for projects that are not run by `dev`."""
+"""A real PostgreSQL and a real Valkey, for projects that run without `dev`."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ with run_postgres(folder / "postgres") as database, run_valkey(folder / "valkey"
 
 @contextmanager
 def servers(folder: Path) -> Iterator[tuple[str, str]]:
-    """Their URLs. They end with the block, whose end closes their input."""
+    """Yield their URLs. The servers stop at the end of the block, which closes their standard input."""
     with subprocess.Popen(
         ["uv", "run", "--quiet", "python", "-c", ENGINES, folder],
         cwd=PROJECT,

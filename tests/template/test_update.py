@@ -54,13 +54,13 @@ def test_a_team_keeps_its_work_and_gets_what_is_new(origin: Repository):
     team.add("app/api/ping.py", PING)
     team.edit("AGENTS.md", "## Commands", "## Our commands")
     team.edit("pyproject.toml", 'version = "0.1.0"', 'version = "4.2.0"')
-    for feature in ("app/api/posts.py", "app/services/posts.py"):
+    for feature in ("app/api/posts.py", "app/posts/service.py"):
         team.path(feature).unlink()
     team.commit("Our own work")
 
     origin.edit(f"{PROJECT.name}/AGENTS.md", "# For agents", "# For machines")
     origin.edit(f"{PROJECT.name}/pyproject.toml", '"alembic>=1.20"', '"alembic>=1.21"')
-    origin.edit(f"{PROJECT.name}/app/services/posts.py", '"""', '"""Newer. ')
+    origin.edit(f"{PROJECT.name}/app/posts/service.py", '"""', '"""Newer. ')
     origin.add(f"{PROJECT.name}/app/api/new/[id].py", PING)
     origin.path(f"{PROJECT.name}/app/api/hello.py").unlink()
     newest = origin.commit("A new version")
@@ -77,7 +77,7 @@ def test_a_team_keeps_its_work_and_gets_what_is_new(origin: Repository):
     assert team.path("app/api/new/[id].py").is_file()
     assert not team.path("app/api/hello.py").exists()
     assert not team.path("app/api/posts.py").exists()
-    assert not team.path("app/services/posts.py").exists()
+    assert not team.path("app/posts/service.py").exists()
     assert json.loads(team.path(".cruft.json").read_text())["commit"] == newest
     assert OURS in team.path(".env").read_text()
     team.commit("Update from the template")
@@ -124,18 +124,18 @@ def test_a_history_that_never_saw_the_template_gets_rejects_without_secrets(orig
 def test_no_example_stays_no_example(origin: Repository):
     team = linked(origin, "no")
     before = {path for path in team.folder.joinpath("app").rglob("*") if path.is_file()}
-    origin.edit(f"{PROJECT.name}/app/services/products.py", '"""', '"""Newer. ')
+    origin.edit(f"{PROJECT.name}/app/products/service.py", '"""', '"""Newer. ')
     origin.add(f"{PROJECT.name}/app/api/products/new.py", PING)
-    origin.edit(f"{PROJECT.name}/openapi.json", "Read a product", "Read one product")
-    origin.edit(f"{PROJECT.name}/openapi.minimal.json", "Say that the process answers", "Say that it answers")
-    origin.edit(f"{PROJECT.name}/app/api/health.py", "Say that the process answers", "Say that it answers")
+    origin.edit(f"{PROJECT.name}/openapi.json", "Get a product", "Get one product")
+    origin.edit(f"{PROJECT.name}/openapi.minimal.json", "Liveness check", "Check of life")
+    origin.edit(f"{PROJECT.name}/app/api/health.py", "Liveness check", "Check of life")
     origin.commit("A new version")
 
     said = update(team)
     assert not rejected(team), said
     assert {path for path in team.folder.joinpath("app").rglob("*") if path.is_file()} == before
     contract = team.path("openapi.json").read_text()
-    assert "Say that it answers" in contract
+    assert "Check of life" in contract
     assert "/api/products" not in contract
     assert not team.path("openapi.minimal.json").exists()
 
@@ -144,7 +144,7 @@ DEVICE = """
 from sqlalchemy import BigInteger, Identity
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.db import Base
+from saaskit.db import Base
 
 
 class Device(Base):
@@ -173,7 +173,8 @@ def test_a_migration_reaches_projects_with_and_without_the_example(origin: Repos
     _, _, join = page_says("docs/how-to/upgrade.md", "A project that was generated")
     template = Repository(origin.path(PROJECT.name))
     with migrated(template):
-        template.add("app/models/devices.py", DEVICE)
+        template.add("app/devices/__init__.py", "")
+        template.add("app/devices/models.py", DEVICE)
         template.bash(write)
     origin.commit("Devices")
     for team in teams:
