@@ -1,17 +1,17 @@
-"""Do what a chapter of the tutorial says, and compare what it shows.
+"""Follow a chapter of the tutorial: save its files, run its commands, compare their output with the chapter.
 
-    ```python title="app/api/ping.py"                   is saved under that name
-    ```python title="app/settings.py, above log_level"  goes in front of the line that begins so (a quote apart)
-    ```console                                          each line behind `$ ` is run, and prints what follows it
-    ```console title="Leave it running"                 the same, but the next step comes when all that is shown is
-                                                        printed, or at once if it still runs
-    <!-- stop -->                                       what was left running is stopped, but for `dev`
-    <!-- stop all -->                                   and `dev`, too
+    ```python title="app/api/ping.py"                   saves the block under that name
+    ```python title="app/settings.py, above team_email" inserts the block before the one line that starts with this,
+                                                        not counting blanks and quotation marks
+    ```console                                          runs each line after `$ ` and compares its output
+    ```console title="Leave it running"                 starts the command and waits until it has printed the output,
+                                                        unless it is running already
+    <!-- stop -->                                       stops what was left running, except `dev`
+    <!-- stop all -->                                   stops `dev`, too
 
-In a command, `token=…` stands for the last token that `dev` has printed.
-In what is shown, `…` stands for any part of a line, and a line of `…` alone for any lines. A command that shows
-nothing, or nothing but that, must succeed. Ports are replaced by free ones, so that several replays can run on one
-machine.
+In a command, `token=…` is replaced by the last token that `dev` has printed. In expected output, `…` matches any part
+of a line, and a line with nothing but `…` matches any lines. A command without expected output, or with only `…`, must
+succeed. Ports are replaced by free ones, so that several replays can run on one machine.
 """
 
 import os
@@ -33,19 +33,19 @@ SECONDS = 120
 
 
 class Differs(AssertionError):  # noqa: N818
-    """The chapter shows something else than what happens."""
+    """The output of a command differs from the chapter."""
 
 
 @dataclass
 class Step:
-    """One fenced block."""
+    """One fenced block of a chapter."""
 
     language: str
     title: str
     text: str
 
     def commands(self) -> Iterator[tuple[str, str]]:
-        """What is run, and what is shown below it."""
+        """Yield each command and its expected output."""
         for part in re.split(r"^\$ ", self.text, flags=re.MULTILINE)[1:]:
             command = re.match(r"(?:[^\n]*\\\n)*[^\n]*\n", part)
             assert command
@@ -53,13 +53,13 @@ class Step:
 
 
 def steps(chapter: str) -> list[Step]:
-    """The blocks that do something; others are only read."""
+    """Return the blocks to save or run. The others are for reading only."""
     found = [Step(language or stop, title, text) for language, title, text, stop in BLOCK.findall(chapter)]
     return [step for step in found if step.title or step.language.startswith(("console", "stop"))]
 
 
-def shown(text: str) -> re.Pattern[str]:
-    """What matches an output that is shown as `text`."""
+def expected_output(text: str) -> re.Pattern[str]:
+    """Return a pattern that matches the outputs for which `text` stands."""
     lines = [
         r"(?:[^\n]*\n)*?" if line.strip() == "…" else r"[^\n]*?".join(map(re.escape, line.split("…"))) + r"[ ]*\n"
         for line in text.rstrip().splitlines()
@@ -68,7 +68,7 @@ def shown(text: str) -> re.Pattern[str]:
 
 
 def free_port() -> str:
-    """A port that nobody has now."""
+    """Return a port that is not in use."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return str(server.getsockname()[1])
@@ -76,35 +76,35 @@ def free_port() -> str:
 
 @dataclass
 class Running:
-    """A program that was left running, and what it has printed."""
+    """A program that was left running, and the file with its output."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
     @property
     def output(self) -> str:
-        """Everything so far."""
+        """The output so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def wait(self, pattern: re.Pattern[str], since: int = 0) -> None:
-        """Come back when it has printed something that matches."""
+        """Wait until the output after `since` matches. Raises Differs if the program ends first, or on a time-out."""
         deadline = time.monotonic() + SECONDS
         while not pattern.search(self.output, since):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise Differs(f"Never printed, or not in {SECONDS} s:\n{pattern.pattern}\n--- but:\n{self.output}")
+                raise Differs(f"Not printed within {SECONDS} s:\n{pattern.pattern}\n--- The output is:\n{self.output}")
             time.sleep(0.05)
 
     def settle(self, since: int) -> None:
-        """Wait until `dev` has restarted the application, for the last of several changes."""
-        self.wait(re.compile(r"^api +starts afresh", re.MULTILINE), since)
+        """Wait until `dev` has restarted the application after the last of several changes."""
+        self.wait(re.compile(r"^api +restarting:", re.MULTILINE), since)
         quiet = None
         while quiet != (quiet := self.output):
-            last = [match.start() for match in re.finditer(r"^api +starts afresh", quiet, re.MULTILINE)][-1]
+            last = [match.start() for match in re.finditer(r"^api +restarting:", quiet, re.MULTILINE)][-1]
             self.wait(re.compile(r"^api +ready", re.MULTILINE), last)
             time.sleep(0.7)
 
     def stop(self) -> None:
-        """As Ctrl-C does, which reaches the whole group."""
+        """Send SIGINT to the whole process group, as Ctrl-C does."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
         try:
@@ -116,7 +116,7 @@ class Running:
 
 @dataclass
 class Replay:
-    """A reader's machine: a folder, a shell, and the ports that are free."""
+    """A reader's machine: a folder, a shell and free ports."""
 
     folder: Path
     environment: dict[str, str]
@@ -124,10 +124,10 @@ class Replay:
     running: dict[str, Running] = field(default_factory=dict)
     ports: dict[str, str] = field(default_factory=lambda: {port: free_port() for port in PORTS})
     changed: int | None = None
-    """How much `dev` had printed when a file was saved that makes it restart."""
+    """The length of the output of `dev` when a file was saved that restarts the application."""
 
     def chapter(self, text: str) -> None:
-        """Do all of its steps. What it leaves running is there in the next one, as it is for a reader."""
+        """Run all steps. Programs that a chapter leaves running continue in the next one."""
         text = re.sub(r"\b(" + "|".join(PORTS) + r")\b", lambda match: self.ports[match[0]], text)
         for step in steps(text):
             if step.language.startswith("stop"):
@@ -141,12 +141,12 @@ class Replay:
                     self.run(command, expected)
 
     def stop(self, but: str = "") -> None:
-        """Stop what was left running, the latest first."""
+        """Stop the programs that were left running, the latest first."""
         for command in [command for command in reversed(self.running) if command != but]:
             self.running.pop(command).stop()
 
     def save(self, step: Step) -> None:
-        """Write a file, or a part of one."""
+        """Write a file, or insert into one."""
         name, _, place = step.title.partition(", above ")
         path, text = self.folder / name, step.text
         if place:
@@ -160,19 +160,19 @@ class Replay:
         path.write_text(text, encoding="utf-8")
 
     def settle(self) -> None:
-        """Give `dev` the time that a person needs to go to the other window."""
+        """Wait for the restart that a saved file has caused. A person needs that long to change windows."""
         if self.changed is not None:
             self.running[DEV].settle(self.changed)
             self.changed = None
 
     def printed(self, name: re.Match[str]) -> str:
-        """What somebody copies from the terminal of `dev`."""
+        """Return the value that a reader copies from the terminal of `dev`."""
         value = re.compile(rf"\b{name[1]}=(\S+)")
         self.running[DEV].wait(value)
         return f"{name[1]}={value.findall(self.running[DEV].output)[-1]}"
 
     def run(self, command: str, expected: str) -> None:
-        """Run it in the shell, where `cd` lasts; compare all that it prints."""
+        """Run the command in the shell, in which `cd` persists, and compare its whole output."""
         self.settle()
         where = self.logs / "pwd"
         command = re.sub(r"(\w+)=…", self.printed, command)
@@ -189,13 +189,13 @@ class Replay:
         )
         output = done.stdout.decode(errors="replace").replace("\r", "").rstrip() + "\n"
         self.folder = Path(where.read_text().strip())
-        if expected.strip() and not shown(expected).fullmatch(output):
-            raise Differs(f"$ {command}--- is to print:\n{expected}--- prints:\n{output}")
+        if expected.strip() and not expected_output(expected).fullmatch(output):
+            raise Differs(f"$ {command}--- expected:\n{expected}--- printed:\n{output}")
         if not expected.replace("…", "").strip() and done.returncode:
-            raise Differs(f"$ {command}--- ends with {done.returncode}:\n{output}")
+            raise Differs(f"$ {command}--- exit code {done.returncode}:\n{output}")
 
     def leave(self, step: Step) -> None:
-        """Start it, unless it still runs, and wait for what it shows first."""
+        """Start the command, unless it is running, and wait for its expected output."""
         ((command, expected),) = step.commands()
         command = command.strip()
         if command in self.running:
@@ -213,4 +213,4 @@ class Replay:
                 start_new_session=True,
             )
         self.running[command] = Running(process, log)
-        self.running[command].wait(shown(expected))
+        self.running[command].wait(expected_output(expected))

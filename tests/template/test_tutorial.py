@@ -1,4 +1,4 @@
-"""The tutorial, from an empty folder to its end: what it says is done, what it shows is compared."""
+"""The tutorial, followed from an empty folder to its end."""
 
 import os
 import time
@@ -15,12 +15,12 @@ pytestmark = pytest.mark.posix
 
 
 SECONDS = 900
-"""What the whole replay may take, this machine's downloads included."""
+"""Limit for the whole replay, downloads included."""
 
 
 @pytest.fixture(scope="module")
 def reader(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
-    """Somebody with uv, curl and an empty folder. Nothing is written into our own home."""
+    """A machine with uv, curl and an empty folder. Nothing is written to the home folder of the test run."""
     folder, logs = tmp_path_factory.mktemp("empty"), tmp_path_factory.mktemp("logs")
     config = logs / "cookiecutter.yaml"
     config.write_text(f"replay_dir: '{logs / 'replay'}'\ncookiecutters_dir: '{logs / 'cloned'}'\n")
@@ -36,7 +36,7 @@ def reader(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def failed() -> list[str]:
-    """Chapters that failed: the later ones build on them."""
+    """The chapter that failed, if any. Later chapters build on it."""
     return []
 
 
