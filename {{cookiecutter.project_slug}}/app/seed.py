@@ -45,7 +45,9 @@ async def main() -> None:
     async with create_sessionmaker(engine).begin() as db:
         done = await seed(db)
     await engine.dispose()
-    sys.stdout.write(f"{'example data written' if done else 'nothing written: there are users already'}; {SIGN_IN}\n")
+    sys.stdout.write(
+        f"{'example data written' if done else 'nothing written: there are users already'}; {SIGN_IN}\n"
+    )
 
 
 if __name__ == "__main__":

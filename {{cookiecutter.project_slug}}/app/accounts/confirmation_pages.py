@@ -15,7 +15,9 @@ from app.html import page
 _HTML = {"content": {"text/html": {"schema": {"type": "string"}}}}
 PAGE: dict[int | str, dict[str, Any]] = {200: _HTML}
 """OpenAPI `responses` of a handler that calls `confirmation_page`."""
-DONE: dict[int | str, dict[str, Any]] = {200: {"description": "The result as a page, for a browser's form", **_HTML}}
+DONE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The result as a page, for a browser's form", **_HTML}
+}
 """OpenAPI `responses` of a handler that calls `done`."""
 
 
@@ -39,4 +41,6 @@ def confirmation_page(
 
 def done(request: Request, message: str, value: BaseModel | None = None) -> Any:
     """Return `value` for programs, and a page with the message for a browser's form."""
-    return page(request, "confirmation.html", title="Done", message=message) if prefers_html(request) else value
+    return (
+        page(request, "confirmation.html", title="Done", message=message) if prefers_html(request) else value
+    )

@@ -134,7 +134,9 @@ class RenderedEmail:
     html: str
 
 
-def render(template: str, to: str, settings: Settings, token: str | None = None, **values: str) -> RenderedEmail:
+def render(
+    template: str, to: str, settings: Settings, token: str | None = None, **values: str
+) -> RenderedEmail:
     """Render `emails/<template>.txt`. Its first line is the subject; the HTML part has the same text."""
     link = f"{settings.origin}{LINKS[template]}?{urlencode({'token': token})}" if token else ""
     values |= {

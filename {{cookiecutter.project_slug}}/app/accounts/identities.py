@@ -77,7 +77,9 @@ async def complete(
 async def list_for_user(db: AsyncSession, user: AuthenticatedUser) -> schemas.IdentityList:
     """Return the user's identities in the order in which they were linked."""
     rows = select(LinkedIdentity).where(LinkedIdentity.user_id == user.id).order_by(LinkedIdentity.id)
-    return schemas.IdentityList(items=[schemas.Identity.model_validate(row) for row in await db.scalars(rows)])
+    return schemas.IdentityList(
+        items=[schemas.Identity.model_validate(row) for row in await db.scalars(rows)]
+    )
 
 
 async def unlink(db: AsyncSession, user: AuthenticatedUser, client: ClientInfo, identity_id: int) -> None:
@@ -94,7 +96,9 @@ async def unlink(db: AsyncSession, user: AuthenticatedUser, client: ClientInfo, 
     if not await db.scalar(select(or_(identity, password))):
         raise Conflict("This is the only way to sign in to your account. Add another one first.")
     await audit.record(db, "identity.unlinked", client, user.id, provider=provider)
-    await enqueue(db, NoticeEmail(template="identity_unlinked", email=user.email, values={"provider": provider}))
+    await enqueue(
+        db, NoticeEmail(template="identity_unlinked", email=user.email, values={"provider": provider})
+    )
 
 
 def _is(identity: ExternalIdentity) -> tuple[Any, ...]:
@@ -148,7 +152,9 @@ async def _link(
         raise SignInFailed
     owner = await _find_user(db, identity)
     if owner and owner.id != user.id:
-        raise Conflict("This identity belongs to another account.", event="identity.not_linked", user_id=user.id)
+        raise Conflict(
+            "This identity belongs to another account.", event="identity.not_linked", user_id=user.id
+        )
     if not owner:
         await _add(db, account, provider, identity, tokens, user)
 
@@ -172,7 +178,9 @@ async def _add(
         )
     )
     await audit.record(db, "identity.linked", account.client, user.id, provider=provider)
-    await enqueue(db, NoticeEmail(template="identity_linked", email=user.email, values={"provider": provider}))
+    await enqueue(
+        db, NoticeEmail(template="identity_linked", email=user.email, values={"provider": provider})
+    )
 
 
 def _tokens_to_keep(

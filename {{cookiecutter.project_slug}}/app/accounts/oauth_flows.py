@@ -82,12 +82,20 @@ async def complete(
     async with account.sessionmaker.begin() as db:
         owned = OAuthFlow.state_hash == digest(response["state"]), OAuthFlow.browser_hash == digest(browser)
         not_expired = OAuthFlow.created_at > func.now() - timedelta(seconds=MAX_AGE)
-        found = (await db.execute(delete(OAuthFlow).where(*owned).returning(OAuthFlow, not_expired))).one_or_none()
+        found = (
+            await db.execute(delete(OAuthFlow).where(*owned).returning(OAuthFlow, not_expired))
+        ).one_or_none()
         flow, valid = found or (None, False)
         if flow and response.get("error"):
             # The error is not shown to the user: anyone could have written it.
             code = response["error"][:40]
             await audit.record(db, "identity.denied", account.client, None, provider=provider, error=code)
-    if not flow or not valid or flow.provider != provider or response.get("error") or not response.get("code"):
+    if (
+        not flow
+        or not valid
+        or flow.provider != provider
+        or response.get("error")
+        or not response.get("code")
+    ):
         raise SignInFailed
     return flow, response["state"]

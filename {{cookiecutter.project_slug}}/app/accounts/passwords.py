@@ -71,7 +71,9 @@ async def reset(account: AccountContext, form: PasswordReset) -> None:
     await rate_limits.unlock(account, user.email)
 
 
-async def _hash(account: AccountContext, password: str, email: str, name: str, field: str = "password") -> str:
+async def _hash(
+    account: AccountContext, password: str, email: str, name: str, field: str = "password"
+) -> str:
     user_words = [email, name, account.settings.public_url]
     await check_new_password(password, user_words=user_words, field=field)
     return await hash_password(password)

@@ -120,7 +120,10 @@ async def list_for_user(db: AsyncSession, user: AuthenticatedUser) -> schemas.Se
     rows = select(Session).where(Session.user_id == user.id, *IS_ACTIVE)
     found = await db.scalars(rows.order_by(Session.seen_at.desc(), Session.id.desc()))
     return schemas.SessionList(
-        items=[schemas.Session.model_validate(vars(row) | {"current": row.id == user.session_id}) for row in found]
+        items=[
+            schemas.Session.model_validate(vars(row) | {"current": row.id == user.session_id})
+            for row in found
+        ]
     )
 
 

@@ -21,7 +21,9 @@ LIFETIMES: dict[Purpose, timedelta] = {
 }
 
 
-async def issue(db: AsyncSession, purpose: Purpose, subject: str, *, user_id: int | None = None, **data: Any) -> str:
+async def issue(
+    db: AsyncSession, purpose: Purpose, subject: str, *, user_id: int | None = None, **data: Any
+) -> str:
     """Return a new token. It replaces an earlier one with the same purpose and subject."""
     token = new_token()
     values = {

@@ -14,7 +14,9 @@ from app.posts.schemas import Post, PostQuery
 config = RouteConfig(public=True, responses=problems(NotFound))
 
 
-async def get(query: Annotated[PostQuery, Query()], db: Db, request: Request, response: Response) -> Page[Post]:
+async def get(
+    query: Annotated[PostQuery, Query()], db: Db, request: Request, response: Response
+) -> Page[Post]:
     """List posts, newest first, optionally of one tag."""
     page = await posts.list_page(db, query)
     set_link_header(request, response, page)

@@ -51,7 +51,9 @@ async def build_export(job: BuildExport, context: JobContext) -> dict[str, int]:
 @handler(DeleteExpiredExports)
 async def delete_expired_exports(job: DeleteExpiredExports, context: JobContext) -> dict[str, int]:
     """Return the number of deleted exports."""
-    deleted = await context.db.scalars(delete(Export).where(Export.expires_at <= func.now()).returning(Export.id))
+    deleted = await context.db.scalars(
+        delete(Export).where(Export.expires_at <= func.now()).returning(Export.id)
+    )
     return {"deleted": len(deleted.all())}
 
 

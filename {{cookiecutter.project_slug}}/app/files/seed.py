@@ -15,5 +15,6 @@ FILES = {
 async def seed(db: AsyncSession) -> None:
     """Create the files."""
     db.add_all(
-        File(path=path, media_type="text/plain; charset=utf-8", content=text.encode()) for path, text in FILES.items()
+        File(path=path, media_type="text/plain; charset=utf-8", content=text.encode())
+        for path, text in FILES.items()
     )

@@ -14,7 +14,9 @@ class Order(Base):
 
     __tablename__ = "orders"
     __table_args__ = (
-        ForeignKeyConstraint(["user_id"], ["users.id"], info={"problem": "This user has orders, or does not exist."}),
+        ForeignKeyConstraint(
+            ["user_id"], ["users.id"], info={"problem": "This user has orders, or does not exist."}
+        ),
         Index(None, "user_id", "id"),
     )
 

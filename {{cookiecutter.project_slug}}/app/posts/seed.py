@@ -25,7 +25,12 @@ async def seed(db: AsyncSession) -> None:
     """Create eight posts per title, oldest first: enough for a second page of each tag."""
     rng = random.Random(7)  # noqa: S311 (the same data every time, no secrets)
     authors = (await db.scalars(select(User.id).order_by(User.id))).all()
-    titles = [(topic, f"{title}, part {part}") for part in range(1, 9) for topic in TOPICS for title in TOPICS[topic]]
+    titles = [
+        (topic, f"{title}, part {part}")
+        for part in range(1, 9)
+        for topic in TOPICS
+        for title in TOPICS[topic]
+    ]
     posts = [
         {
             "slug": re.sub("[^a-z0-9]+", "-", title.lower()),

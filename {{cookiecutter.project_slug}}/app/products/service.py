@@ -45,7 +45,9 @@ async def update(
     return _found(await db.scalar(owned.values(**values).returning(models.Product)), product_id)
 
 
-async def delete(db: AsyncSession, owner_id: int, product_id: int, precondition: Precondition | None = None) -> None:
+async def delete(
+    db: AsyncSession, owner_id: int, product_id: int, precondition: Precondition | None = None
+) -> None:
     """Delete the product; raises NotFound as above, PreconditionFailed, and Conflict if it was ordered."""
     await _check(db, owner_id, product_id, precondition)
     owned = sql_delete(models.Product).where(*_is_owned(owner_id, product_id))

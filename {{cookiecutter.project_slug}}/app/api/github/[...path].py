@@ -22,7 +22,9 @@ from app.github import github
 config = RouteConfig(
     # All users share the token's quota.
     dependencies=[limit_per_user(Limit("github", max_requests=60, seconds=60))],
-    responses=problems(BadRequest, NotFound, TooManyRequests, BadGateway, UpstreamUnavailable, GatewayTimeout),
+    responses=problems(
+        BadRequest, NotFound, TooManyRequests, BadGateway, UpstreamUnavailable, GatewayTimeout
+    ),
 )
 RESPONSES = {200: {"content": {"application/json": {"schema": {}}}}, 304: {"description": "Not Modified"}}
 

@@ -19,7 +19,9 @@ async def get(id: Id, db: Db, conditional: Conditional) -> Product:
 
 
 @operation(responses=problems(PreconditionFailed))
-async def patch(id: Id, changes: ProductUpdate, user: CurrentUser, db: Db, conditional: Conditional) -> Product:
+async def patch(
+    id: Id, changes: ProductUpdate, user: CurrentUser, db: Db, conditional: Conditional
+) -> Product:
     """Change a product of yours. With `If-Match`, only the version that you have read."""
     product = await products.update(db, user.id, id, changes, conditional.precondition)
     return conditional.respond(product)

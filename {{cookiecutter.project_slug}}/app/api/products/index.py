@@ -15,7 +15,9 @@ config = RouteConfig(public=True)
 
 
 @operation(responses=problems(NotFound))
-async def get(query: Annotated[ProductQuery, Query()], db: Db, request: Request, response: Response) -> Page[Product]:
+async def get(
+    query: Annotated[ProductQuery, Query()], db: Db, request: Request, response: Response
+) -> Page[Product]:
     """List products."""
     page = await products.list_page(db, query)
     set_link_header(request, response, page)

@@ -13,7 +13,9 @@ from app.accounts.browser import set_session
 from app.accounts.schemas import ProviderName
 from app.deps import Account, Cookies, OAuth
 
-config = RouteConfig(public=True, responses=problems(Conflict, Forbidden, NotFound, TooManyRequests, BadGateway))
+config = RouteConfig(
+    public=True, responses=problems(Conflict, Forbidden, NotFound, TooManyRequests, BadGateway)
+)
 
 
 @operation(status_code=303, response_class=RedirectResponse)

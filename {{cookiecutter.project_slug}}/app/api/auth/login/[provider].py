@@ -26,7 +26,9 @@ async def get(
 ) -> RedirectResponse:
     """Redirect to the provider, which sends the browser back to `/api/auth/callback/{provider}`."""
     signed_in = cookies.session is not None
-    flow = await oauth_flows.start(account, oauth, provider, query.next, browser=cookies.flow, reauthenticate=signed_in)
+    flow = await oauth_flows.start(
+        account, oauth, provider, query.next, browser=cookies.flow, reauthenticate=signed_in
+    )
     response = RedirectResponse(flow.url, 303)
     set_cookie(response, FLOW, flow.browser, oauth_flows.MAX_AGE)
     return response

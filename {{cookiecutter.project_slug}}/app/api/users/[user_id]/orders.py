@@ -15,7 +15,9 @@ from app.orders.schemas import Order, OrderCreate
 config = RouteConfig(responses=problems(NotFound))
 
 
-async def get(user_id: Id, query: Annotated[CursorQuery, Query()], user: CurrentUser, db: Db) -> CursorPage[Order]:
+async def get(
+    user_id: Id, query: Annotated[CursorQuery, Query()], user: CurrentUser, db: Db
+) -> CursorPage[Order]:
     """List your orders, newest first."""
     return await orders.list_for_user(db, user.require_self(user_id), query)
 

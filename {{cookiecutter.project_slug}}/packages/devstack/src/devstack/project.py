@@ -78,7 +78,9 @@ class Project:
         if not text:
             return None
         if not (text.isascii() and text.isdigit() and int(text) < 65536):
-            raise DevstackError(f"{name} must be a number from 0 to 65535, not {text!r} (environment or .env).")
+            raise DevstackError(
+                f"{name} must be a number from 0 to 65535, not {text!r} (environment or .env)."
+            )
         return int(text)
 
     def environment(self) -> dict[str, str]:

@@ -93,7 +93,9 @@ def new_database(servers: Servers, worker_number: int) -> Callable[[str], str]:
 
     def copy(name: str) -> str:
         database = f"{servers.template}_{worker_number}_{name}"
-        _execute(servers.database, f'CREATE DATABASE "{database}" TEMPLATE "{servers.template}" STRATEGY file_copy')
+        _execute(
+            servers.database, f'CREATE DATABASE "{database}" TEMPLATE "{servers.template}" STRATEGY file_copy'
+        )
         return _with_path(servers.database, database)
 
     return copy

@@ -44,7 +44,9 @@ def start_server(server: Postgres | Valkey) -> subprocess.Popen[bytes]:
     server.prepare()
     log = server.folder / f"{server.name}.log"
     with log.open("ab") as output:
-        process = launch.start(server.command, output, server.stop_signal, server.run_as, env=server.environment)
+        process = launch.start(
+            server.command, output, server.stop_signal, server.run_as, env=server.environment
+        )
     try:
         deadline = time.monotonic() + START_TIMEOUT
         while not server.is_ready():

@@ -162,7 +162,8 @@ def relevant_changes(config: ProcessConfig, changed: set[Path], folder: Path, *,
     return sorted(
         str(path.relative_to(folder))
         for path in changed
-        if path in reload or (path.suffix == ".py" and reload & set(path.parents) and not hot & set(path.parents))
+        if path in reload
+        or (path.suffix == ".py" and reload & set(path.parents) and not hot & set(path.parents))
     )
 
 
@@ -178,7 +179,9 @@ async def _watch(project: Project, terminal: Terminal) -> AsyncIterator[set[Path
 
     async def watch(paths: list[Path], recursive: bool) -> None:
         try:
-            async for changes in awatch(*paths, recursive=recursive, debounce=200, step=20, watch_filter=None):
+            async for changes in awatch(
+                *paths, recursive=recursive, debounce=200, step=20, watch_filter=None
+            ):
                 changed = {Path(path) for _, path in changes}
                 if recursive:
                     added = [path for change, path in changes if change is Change.added]

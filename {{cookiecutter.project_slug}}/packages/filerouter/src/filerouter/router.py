@@ -30,7 +30,9 @@ class FileRouter:
     `guard` is a dependency of every route whose config does not have `public=True`.
     """
 
-    def __init__(self, root: str | Path, *, prefix: str = "", guard: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self, root: str | Path, *, prefix: str = "", guard: Callable[..., Any] | None = None
+    ) -> None:
         if prefix and (not prefix.startswith("/") or prefix.endswith("/") or "{" in prefix):
             raise ValueError(f"prefix {prefix!r} must have the form '/api', without parameters")
         self.root = Path(root).absolute()
@@ -104,7 +106,9 @@ class FileRouter:
             return last
         return FileRoutes(with_routes(self._app.router, []), file, module, config, self.guard).build()
 
-    def _find_conflicts(self, built: dict[Path, FileRoutes], known: list[RouteProblem]) -> Iterator[RouteProblem]:
+    def _find_conflicts(
+        self, built: dict[Path, FileRoutes], known: list[RouteProblem]
+    ) -> Iterator[RouteProblem]:
         """Yield conflicts that the scan cannot see: of the URLs in routers, and of operation ids."""
         files = [routes.file for routes in built.values()]
         with_router = [routes for routes in built.values() if find_router(routes.module)]

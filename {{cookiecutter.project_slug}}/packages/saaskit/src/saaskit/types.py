@@ -71,7 +71,9 @@ _EMAIL_SCHEMA = WithJsonSchema({"type": "string", "format": "email", "maxLength"
 Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(_email), _EMAIL_SCHEMA]
 """A syntactically valid e-mail address (RFC 5321, IDNA). Delivery is not checked."""
 
-AccountEmail = Annotated[str, StringConstraints(max_length=254), AfterValidator(_account_email), _EMAIL_SCHEMA]
+AccountEmail = Annotated[
+    str, StringConstraints(max_length=254), AfterValidator(_account_email), _EMAIL_SCHEMA
+]
 """An e-mail address in the canonical form that identifies an account.
 
 NFKC, ASCII local part, IDNA A-labels, lower case: two spellings of one mailbox are one account.

@@ -83,7 +83,9 @@ class CacheStatus:
         """Return one member for each cached function that was called, as in `weather; hit; ttl=42`; or ""."""
         if not self._outcomes:
             return ""
-        members = dict.fromkeys(f"{name}; {_MEMBERS[outcome].format(ttl=ttl)}" for name, outcome, ttl in self._outcomes)
+        members = dict.fromkeys(
+            f"{name}; {_MEMBERS[outcome].format(ttl=ttl)}" for name, outcome, ttl in self._outcomes
+        )
         return ", ".join(list(members)[:MAX_MEMBERS])
 
 

@@ -104,7 +104,9 @@ def is_immutable(kind: Any) -> bool:
     """Return whether callers cannot modify values of this type, so that all of them may share one object."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         fields = kind.model_fields.values()
-        return bool(kind.model_config.get("frozen")) and all(is_immutable(field.annotation) for field in fields)
+        return bool(kind.model_config.get("frozen")) and all(
+            is_immutable(field.annotation) for field in fields
+        )
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         return is_immutable(arguments[0])
@@ -208,7 +210,9 @@ def _content(value: Any) -> Any:
     if isinstance(value, Secret | SecretStr | SecretBytes):
         raise TypeError(f"a {type(value).__name__}")
     if isinstance(value, BaseModel):
-        return _content(value.__dict__ | (value.__pydantic_extra__ or {}) | (value.__pydantic_private__ or {}))
+        return _content(
+            value.__dict__ | (value.__pydantic_extra__ or {}) | (value.__pydantic_private__ or {})
+        )
     if is_dataclass(value):
         return [_with_type(getattr(value, field.name)) for field in fields(value)]
     if isinstance(value, Mapping):

@@ -250,7 +250,9 @@ class RedisBackend:
         finally:
             renewal.cancel()
 
-    async def store(self, keys: EntryKeys, token: str, raw: bytes, seconds: float) -> tuple[bool, TagVersions]:
+    async def store(
+        self, keys: EntryKeys, token: str, raw: bytes, seconds: float
+    ) -> tuple[bool, TagVersions]:
         """Write the entry and release the lease. Returns whether it was still held, and the tag versions."""
         names = (keys.entry, keys.lease, *keys.tag_versions)
         held, *versions = await self._eval(_STORE, names, token, raw, _milliseconds(seconds))

@@ -57,7 +57,9 @@ def main(settings: Settings, argv: Sequence[str] | None = None) -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> Arguments:
-    parser = argparse.ArgumentParser("jobs", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "jobs", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("command", nargs="?", default="list", choices=[*COMMANDS])
     parser.add_argument("ids", nargs="*", type=UUID, metavar="ID")
     parser.add_argument("--state", choices=STATES)
@@ -125,7 +127,8 @@ def _print_table(rows: Sequence[JobRecord]) -> None:
     table += [(str(row.id), row.kind, row.state, f"{row.attempts}/{row.max_attempts}") for row in rows]
     details = [("done", "created", "note")]
     details += [
-        (f"{row.progress} %", row.created_at.astimezone().strftime("%d %b %H:%M:%S"), _note(row)) for row in rows
+        (f"{row.progress} %", row.created_at.astimezone().strftime("%d %b %H:%M:%S"), _note(row))
+        for row in rows
     ]
     widths = [max(cell_len(cells[column]) for cells in table) for column in range(4)]
     free = console.width - sum(widths) - 2 * len(widths)

@@ -176,7 +176,8 @@ async def _existing(db: AsyncSession, values: dict[str, Any]) -> JobRecord | Non
     """Return the job that the INSERT conflicted with, if it still does."""
     if values["idempotency_key"]:
         same_request = [
-            getattr(JobRecord, name).is_not_distinct_from(values[name]) for name in ("owner", "kind", "idempotency_key")
+            getattr(JobRecord, name).is_not_distinct_from(values[name])
+            for name in ("owner", "kind", "idempotency_key")
         ]
         row = await db.scalar(select(JobRecord).where(*same_request))
         if row and row.payload != values["payload"]:

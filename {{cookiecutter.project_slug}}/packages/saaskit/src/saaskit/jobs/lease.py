@@ -78,7 +78,9 @@ class Lease:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(max(expires - started, 0.1)), self._sessionmaker.begin() as db:
-                    cancelled = await queries.renew(db, self.claimed, self.seconds, self._progress, self._note)
+                    cancelled = await queries.renew(
+                        db, self.claimed, self.seconds, self._progress, self._note
+                    )
             except DATABASE_ERRORS:
                 if time.monotonic() >= expires:
                     self._stop("lost")

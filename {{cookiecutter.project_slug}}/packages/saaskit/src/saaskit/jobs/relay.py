@@ -133,7 +133,8 @@ class Relay:
         async with self._sessionmaker.begin() as db:
             rows = await queries.take_due(db, queue, limit)
         messages = [
-            (row.id, job_classes[row.kind].options.time_limit if row.kind in job_classes else 60) for row in rows
+            (row.id, job_classes[row.kind].options.time_limit if row.kind in job_classes else 60)
+            for row in rows
         ]
         sent: set[UUID] = set()
         try:

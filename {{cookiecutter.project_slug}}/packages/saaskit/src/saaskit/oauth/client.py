@@ -69,7 +69,9 @@ class ProviderClient(StarletteOAuth2App):
 
     async def redeem(self, code: str, code_verifier: str, redirect_uri: str) -> dict[str, Any]:
         """Exchange the authorization code for the token response."""
-        token = await self.fetch_access_token(redirect_uri=redirect_uri, code=code, code_verifier=code_verifier)
+        token = await self.fetch_access_token(
+            redirect_uri=redirect_uri, code=code, code_verifier=code_verifier
+        )
         if not isinstance(token.get("access_token"), str):
             raise InvalidProviderResponse("token response: access_token")
         return dict(token)

@@ -32,7 +32,9 @@ class OIDCClient(ProviderClient):
         self._keys: dict[str, Any] | None = None
         self._refetches: deque[float] = deque(maxlen=MAX_REFETCHES)
 
-    async def create_authorization_url(self, redirect_uri: str | None = None, **kwargs: Any) -> dict[str, Any]:
+    async def create_authorization_url(
+        self, redirect_uri: str | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
         """Add a nonce of 256 bits (Authlib's has fewer than 128) and `max_age`."""
         kwargs = {"max_age": MAX_AGE} | kwargs
         return await super().create_authorization_url(redirect_uri, nonce=new_token(), **kwargs)

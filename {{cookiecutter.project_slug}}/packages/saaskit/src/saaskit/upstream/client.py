@@ -59,7 +59,9 @@ class Upstream:
         self.rules = proxy.Rules(allow, also_send, also_return)
         declared[name] = self
 
-    async def get(self, path: str, *, model: type[T], params: Mapping[str, Any] | None = None, **segments: object) -> T:
+    async def get(
+        self, path: str, *, model: type[T], params: Mapping[str, Any] | None = None, **segments: object
+    ) -> T:
         """GET `path`, with its `{placeholders}` replaced by `segments`; return the JSON as `model`."""
         return await self.request("GET", path, model=model, params=params, **segments)
 
@@ -178,7 +180,9 @@ async def connect(settings: Settings, *, check_names: bool = True) -> AsyncItera
 def current() -> Binding:
     """Return the innermost binding of this thread. Raises RuntimeError outside of `connect`."""
     if not _local.bindings:
-        raise RuntimeError("Upstreams are not connected. Call them within `async with upstream.connect(settings)`.")
+        raise RuntimeError(
+            "Upstreams are not connected. Call them within `async with upstream.connect(settings)`."
+        )
     return _local.bindings[-1]
 
 

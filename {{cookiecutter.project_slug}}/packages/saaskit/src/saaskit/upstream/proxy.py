@@ -55,7 +55,9 @@ RESPONSE_HEADERS = frozenset(
 class Rules:
     """Allowed requests (`"GET /repos/{owner}/{name}"`; GET includes HEAD) and allowed headers."""
 
-    def __init__(self, allow: Iterable[str], also_send: Iterable[str] = (), also_return: Iterable[str] = ()) -> None:
+    def __init__(
+        self, allow: Iterable[str], also_send: Iterable[str] = (), also_return: Iterable[str] = ()
+    ) -> None:
         self._allowed = [(method, path.split("/")[1:]) for method, path in map(str.split, allow)]
         self._request_headers = REQUEST_HEADERS | {name.lower() for name in also_send}
         self._response_headers = {name.lower().encode() for name in RESPONSE_HEADERS.union(also_return)}

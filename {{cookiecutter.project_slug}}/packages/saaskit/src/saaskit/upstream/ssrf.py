@@ -34,7 +34,9 @@ NOT_PUBLIC_MESSAGE = "This URL cannot be used: it must be a public http or https
 # All of the public IPv6 internet. Most forms that embed an IPv4 address are outside of it.
 _UNICAST = ipaddress.ip_network("2000::/3")
 # 6to4 and its relays, Teredo; and a documentation network that is newer than Python's own list.
-_NOT_PUBLIC = [ipaddress.ip_network(network) for network in ("2002::/16", "192.88.99.0/24", "2001::/32", "3fff::/20")]
+_NOT_PUBLIC = [
+    ipaddress.ip_network(network) for network in ("2002::/16", "192.88.99.0/24", "2001::/32", "3fff::/20")
+]
 
 
 class FetchedResponse(NamedTuple):
@@ -160,7 +162,9 @@ async def _get(pool: "httpcore2.AsyncConnectionPool", url: str, limit: int) -> F
         raise ValueError from error
     if parts.scheme not in SCHEMES or not parts.host or parts.userinfo:
         raise ValueError("url")
-    target = httpcore2.URL(scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path)
+    target = httpcore2.URL(
+        scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path
+    )
     user_agent = current().user_agent.encode()
     headers = [(b"host", parts.netloc), (b"accept-encoding", b"identity"), (b"user-agent", user_agent)]
     timeouts = {"connect": 2.0, "read": 5.0, "write": 5.0, "pool": 2.0}
@@ -171,5 +175,7 @@ async def _get(pool: "httpcore2.AsyncConnectionPool", url: str, limit: int) -> F
                 body += chunk
                 if len(body) > limit:
                     raise BadGateway("The URL returned a response that is too large.")
-        decoded = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+        decoded = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
+        }
         return FetchedResponse(response.status, decoded, bytes(body))

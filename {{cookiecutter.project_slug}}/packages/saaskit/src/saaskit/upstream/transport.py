@@ -128,7 +128,9 @@ class UpstreamTransport:
         log.warning("upstream timed out", upstream=self.name, limit=limit)
         return GatewayTimeout(f"{self.name} did not respond in time.")
 
-    def _request(self, method: str, target: str, headers: Mapping[str, str], content: bytes) -> "httpx2.Request":
+    def _request(
+        self, method: str, target: str, headers: Mapping[str, str], content: bytes
+    ) -> "httpx2.Request":
         import httpx2
 
         limits = self.limits
@@ -173,7 +175,9 @@ class UpstreamTransport:
         """Return whether the request can be repeated: it is idempotent, or it was never sent."""
         import httpx2
 
-        return method in IDEMPOTENT or isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
+        return method in IDEMPOTENT or isinstance(
+            error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout
+        )
 
     def _retry_delay(self, method: str, response: "httpx2.Response", attempt: int) -> float | None:
         """Return the seconds until a retry may succeed, None if the response is final."""
@@ -272,7 +276,9 @@ async def read_limited(response: "httpx2.Response", limit: int) -> bytes:
     return bytes(body)
 
 
-async def _decompressed(response: "httpx2.Response", encoding: str, limit: int) -> AsyncGenerator[bytes, None]:
+async def _decompressed(
+    response: "httpx2.Response", encoding: str, limit: int
+) -> AsyncGenerator[bytes, None]:
     gzip = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
     async with aclosing(response.aiter_raw()) as raw:
         async for chunk in raw:

@@ -32,7 +32,9 @@ def etag(value: BaseModel) -> str:
 
 def matches(header: str, tag: str, *, weak: bool) -> bool:
     """Return whether `If-Match` or, with `weak`, `If-None-Match` lists the tag (RFC 9110 §8.8.3.2)."""
-    return header.strip() == "*" or any(found == tag and (weak or not prefix) for prefix, found in _TAG.findall(header))
+    return header.strip() == "*" or any(
+        found == tag and (weak or not prefix) for prefix, found in _TAG.findall(header)
+    )
 
 
 class ConditionalRequest:

@@ -155,7 +155,9 @@ class TrustedHostMiddleware:
     """
 
     def __init__(self, app: ASGIApp, *, hosts: list[str]) -> None:
-        if wrong := [host for host in hosts if "*" in host[1:] or (host[0:1] == "*" and host[1:2] not in ("", "."))]:
+        if wrong := [
+            host for host in hosts if "*" in host[1:] or (host[0:1] == "*" and host[1:2] not in ("", "."))
+        ]:
             raise ValueError(f"{wrong[0]}: write a wildcard as *.example.com")
         self.app = app
         self.names = {host.lower() for host in hosts if not host.startswith("*")}
@@ -249,7 +251,9 @@ class BodyTimeoutMiddleware:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
-                raise HTTPException(408, "The request body took too long to arrive.", {"Connection": "close"}) from None
+                raise HTTPException(
+                    408, "The request body took too long to arrive.", {"Connection": "close"}
+                ) from None
             complete = not message.get("more_body", False)
             return message
 

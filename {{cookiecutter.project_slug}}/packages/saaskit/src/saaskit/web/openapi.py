@@ -72,7 +72,9 @@ def share_error_responses(document: dict[str, Any]) -> dict[str, Any]:
             operation["responses"] = dict(sorted(responses.items()))
     schemas = components.setdefault("schemas", {})
     if shared:
-        schema = ProblemDocument.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+        schema = ProblemDocument.model_json_schema(
+            mode="serialization", ref_template="#/components/schemas/{model}"
+        )
         for name, definition in (schema.pop("$defs") | {"ProblemDocument": schema}).items():
             schemas.setdefault(name, definition)
     schemas.pop("HTTPValidationError", None)

@@ -43,7 +43,9 @@ async def paginate(db: AsyncSession, rows: Select[Any], model: type[Item], query
     Raises NotFound for a page after the last; naming the last one costs a second query.
     """
     offset = (query.page - 1) * query.per_page
-    found = (await db.execute(rows.add_columns(func.count().over()).limit(query.per_page).offset(offset))).all()
+    found = (
+        await db.execute(rows.add_columns(func.count().over()).limit(query.per_page).offset(offset))
+    ).all()
     if found:
         total = found[0][-1]
     else:

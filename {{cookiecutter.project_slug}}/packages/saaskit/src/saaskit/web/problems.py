@@ -83,7 +83,9 @@ def problem_response(
     return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
 
 
-def problem_handlers(*, on_refusal: OnRefusal, error_page: ErrorPage | None = None) -> dict[int | type[Exception], Any]:
+def problem_handlers(
+    *, on_refusal: OnRefusal, error_page: ErrorPage | None = None
+) -> dict[int | type[Exception], Any]:
     """Return the `exception_handlers` of an application, which turn every error into a problem document."""
 
     def respond(request: Request, error: Problem) -> Response:
