@@ -28,10 +28,10 @@ DENIED = {
     r"that which|is said|by hand of": "use a plain sentence",
     r"(?:for|to|by|from|of) who(?:ever)?|of whom": "name the user, client or caller",
     r"(?:colo|behavio|favo|hono)ur\w*|(?:recogn|organ|serial|normal|author|anonym)is\w+|catalogues?|\w*metres?": "American spelling",
-    r"(?<=[;,] )how many|how many(?=\.)": "returns the number of …",
+    r"(?<=; )how many|how many(?=\.)": "returns the number of …",
 }
-ALLOWED = {"packages/devstack": "nobody"}
-"""On Unix, nobody is a user."""
+ALLOWED = {"packages/devstack": "nobody", "STYLE.md": "that which"}
+"""On Unix, nobody is a user. STYLE.md quotes the rule."""
 PAGES = [path for root in (ROOT, PROJECT) for path in sorted(root.glob("*.md"))]
 PAGES += [*sorted((ROOT / "docs").rglob("*.md")), *sorted(PROJECT.glob("packages/*/*.md"))]
 
