@@ -12,7 +12,8 @@ from saaskit.web.forms import FORM_MEDIA_TYPE
 
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
     ),
     # With `no-referrer`, browsers send `Origin: null` for our own forms, which the CSRF check would refuse.
     "Referrer-Policy": "strict-origin",
