@@ -22,7 +22,7 @@ from saaskit.db import Sessionmaker, create_engine
 from saaskit.oauth import OAuthProviders
 from saaskit.ratelimit import RateLimiter
 from saaskit.settings import UpstreamSettings
-from saaskit.testing import closed_upstreams
+from saaskit.testing import cheap_password_hashes, closed_upstreams
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -72,6 +72,12 @@ def settings(servers: Servers, new_database: Callable[[str], str], worker_number
             database_url=new_database("app"),
             redis_url=f"{servers.cache}/{worker_number}",
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_password_hashes() -> Iterator[None]:
+    with cheap_password_hashes():
+        yield
 
 
 @pytest.fixture(scope="session")

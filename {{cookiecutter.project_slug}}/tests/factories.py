@@ -1,11 +1,10 @@
 """Create rows for tests. Fields that a test does not mention have defaults."""
 
 import secrets
-from functools import cache
 from typing import Any
 
 import httpx2
-from saaskit.security import hasher
+from saaskit.security import hash_password
 from saaskit.web import ClientInfo
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -32,7 +31,7 @@ async def add_user(db: AsyncSession, *, password: str | None = None, **fields: A
     db.add(user)
     await db.flush()
     if password:
-        db.add(Password(user_id=user.id, hash=_hash(password)))
+        db.add(Password(user_id=user.id, hash=await hash_password(password)))
     await db.commit()
     return user
 
@@ -42,8 +41,3 @@ async def sign_in(db: AsyncSession, user: User) -> httpx2.Cookies:
     token = await sessions.start(db, user.id, ClientInfo("10.0.0.1", "Firefox", None), methods=["pwd"])
     await db.commit()
     return httpx2.Cookies({SESSION: token})
-
-
-@cache
-def _hash(password: str) -> str:
-    return hasher().hash(password)

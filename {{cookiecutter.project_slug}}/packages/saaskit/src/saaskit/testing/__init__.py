@@ -1,5 +1,6 @@
 """Tools for a product's tests."""
 
+from saaskit.testing.passwords import cheap_password_hashes
 from saaskit.testing.upstream_server import (
     ReceivedRequest,
     UpstreamServer,
@@ -18,6 +19,7 @@ from saaskit.testing.upstreams import closed_upstreams
 __all__ = [
     "ReceivedRequest",
     "UpstreamServer",
+    "cheap_password_hashes",
     "closed_upstreams",
     "delayed",
     "flood",
