@@ -41,12 +41,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run the slow tests, too")
 
 
+def _is_partial(config: pytest.Config) -> bool:
+    """Whether the command line names tests."""
+    return bool(config.option.keyword) or config.args != config.getini("testpaths")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Skip files of slow tests before they are imported: that alone takes seconds."""
+    if collection_path.suffix != ".py" or _is_partial(config) or config.option.all:
+        return None
+    return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text(encoding="utf-8") or None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip slow tests unless `--all` is given or they are named. Run those marked `last` after all others."""
-    named = config.option.keyword or config.args != config.getini("testpaths")
-    slow = set() if named or config.option.all else {i for i in items if i.get_closest_marker("slow")}
+    partial = _is_partial(config)
+    slow = set() if partial or config.option.all else {i for i in items if i.get_closest_marker("slow")}
     last = [item for item in items if item.get_closest_marker("last")]
-    kept = [] if named or hasattr(config, "workerinput") else last  # in a partial run they could only fail
+    kept = [] if partial or hasattr(config, "workerinput") else last  # otherwise they could only fail
     config.hook.pytest_deselected(items=[item for item in items if item in slow])
     items[:] = [item for item in items if item not in last and item not in slow] + kept
 
