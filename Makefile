@@ -3,6 +3,8 @@
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 PROJECT := {{cookiecutter.project_slug}}
 export PATH := $(CURDIR)/.uv/bin:$(PATH)
+# Some container images set it. Each of the many processes that tests start would then compile all modules: seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -20,8 +22,8 @@ test-packages: $(UV)  ## Run the tests of filerouter, devstack and saaskit
 	$(UV) run --directory "$(PROJECT)" pytest -c ../tests/packages.toml ../tests/packages -n 2
 
 check: $(UV)  ## Check lint, formatting, types, workflows and containers, then the project
-	$(UV) run ruff check hooks tests tools
-	$(UV) run ruff format --check hooks tests tools
+	$(UV) run ruff check hooks tests tools benchmarks
+	$(UV) run ruff format --check hooks tests tools benchmarks
 	$(UV) run pyright
 	$(UV) run --directory "$(PROJECT)" pyright -p ../tests/packages.pyright.json
 	$(UV) run yamllint --strict .

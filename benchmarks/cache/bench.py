@@ -1,9 +1,9 @@
-"""What the cache and the relay cost and hold: stampedes, hits, outages, streams.
+"""The costs and guarantees of the cache and the proxy: stampedes, hits, outages, streams.
 
     uv run --project "{{cookiecutter.project_slug}}" python benchmarks/cache/bench.py [section …]
 
-Sections: stampede, hits, outage, relay. Valkey and all servers are started here, on loopback. What is compared runs interleaved in one run; CPU is
-user + system time. Exit status 1 when a goal is missed.
+Sections: stampede, hits, outage, relay. Valkey and all servers are started here, on loopback. Variants that are
+compared run interleaved in one run. CPU is user + system time. The exit status is 1 if a goal is missed.
 """
 
 import argparse
@@ -79,11 +79,16 @@ async def stampede(url: str) -> None:
         calls, ran, spread, errors = await phase("cold")
         row("cold: upstream calls", f"{calls}", "= 1", calls == 1)
         row("cold: server commands", f"{ran}", "<= 100", ran <= 100)
-        row("cold: errors; p50, p99 ms", f"{errors}; {p(spread, .5):.0f}, {p(spread, .99):.0f}", "0", not errors)
+        row("cold: errors; p50, p99 ms", f"{errors}; {p(spread, 0.5):.0f}, {p(spread, 0.99):.0f}", "0", not errors)
         await asyncio.sleep(2.1)
         calls, ran, spread, errors = await phase("stale")
         row("past revalidate: upstream calls", f"{calls}", "= 1", calls == 1)
-        row("past revalidate: p50, p99 ms", f"{p(spread, .5):.0f}, {p(spread, .99):.0f}", "p99 <= 50", p(spread, 0.99) <= 50)
+        row(
+            "past revalidate: p50, p99 ms",
+            f"{p(spread, 0.5):.0f}, {p(spread, 0.99):.0f}",
+            "p99 <= 50",
+            p(spread, 0.99) <= 50,
+        )
         source["/v1/value"] = respond(status=500)
         await asyncio.sleep(2.1)
         errors = sum([(await phase("down"))[3] for _ in range(3)])
@@ -102,7 +107,7 @@ async def hits(url: str) -> None:
     await client.set("bare", adapter.dump_json(VALUE))
 
     async def bare() -> None:
-        adapter.validate_json(await client.get("bare"))
+        adapter.validate_json(await client.get("bare") or b"")
 
     async with connect(url) as store:
         from burst import local, remote, tagged
@@ -163,7 +168,12 @@ async def outage(folder: Path) -> None:
                 late_by = await lateness(20)
                 name = f"SLOW by {seconds * 1000:.0f} ms"
                 row(f"{name}: first call", f"{late_by[0]:.0f}", "<= 600", late_by[0] <= 600)
-                row(f"{name}: slowest of the next 19, in 1 s", f"{max(late_by[1:]):.1f}", "<= 50", max(late_by[1:]) <= 50)
+                row(
+                    f"{name}: slowest of the next 19, in 1 s",
+                    f"{max(late_by[1:]):.1f}",
+                    "<= 50",
+                    max(late_by[1:]) <= 50,
+                )
     for blow in (signal.SIGKILL, signal.SIGSTOP):
         with run_valkey(folder / blow.name) as base:
             pid = int((folder / blow.name / "valkey/pid").read_text())
@@ -173,13 +183,23 @@ async def outage(folder: Path) -> None:
                 late_by = await lateness(50)
                 os.kill(pid, signal.SIGCONT) if blow == signal.SIGSTOP else None
                 row(f"{blow.name}: first call", f"{late_by[0]:.0f}", "<= 600", late_by[0] <= 600)
-                row(f"{blow.name}: slowest of the next 49, in 2.5 s", f"{max(late_by[1:]):.1f}", "<= 50", max(late_by[1:]) <= 50)
+                row(
+                    f"{blow.name}: slowest of the next 49, in 2.5 s",
+                    f"{max(late_by[1:]):.1f}",
+                    "<= 50",
+                    max(late_by[1:]) <= 50,
+                )
                 if blow == signal.SIGSTOP:
                     back = time.perf_counter()
                     while store.backend.connection.state != "available" and time.perf_counter() - back < 10:
                         await number("again")
                         await asyncio.sleep(0.05)
-                    row("SIGCONT: used again after", f"{(time.perf_counter() - back) * 1000:.0f}", "<= 2000", store.backend.connection.state == "available")
+                    row(
+                        "SIGCONT: used again after",
+                        f"{(time.perf_counter() - back) * 1000:.0f}",
+                        "<= 2000",
+                        store.backend.connection.state == "available",
+                    )
 
 
 async def main() -> None:

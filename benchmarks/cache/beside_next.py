@@ -92,12 +92,24 @@ async def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as name, run_valkey(Path(name)) as redis:
         async with upstream_server() as source:
             source["/v1/value"] = delayed(0.05, respond('{"n": 1}'))
-            env = os.environ | {"UPSTREAM_URL": source.url, "REDIS_URL": f"{redis}/0", "PYTHONPATH": f"{PROJECT}:{HERE}"}
+            env = os.environ | {
+                "UPSTREAM_URL": source.url,
+                "REDIS_URL": f"{redis}/0",
+                "PYTHONPATH": f"{PROJECT}:{HERE}",
+            }
             ports = {"next": free(), "ours": free()}
-            granian = f"-m granian --interface asgi --log-level error --host 127.0.0.1 --port {ports['ours']} beside_next:ours"
+            granian = "-m granian --interface asgi --log-level error --host 127.0.0.1"
+            granian += f" --port {ports['ours']} beside_next:ours"
             servers = {
-                "next": subprocess.Popen([*next_, "start", "-p", str(ports["next"])], cwd=folder, env=env, stdout=subprocess.DEVNULL),
-                "ours": subprocess.Popen([sys.executable, *granian.split()], cwd=PROJECT, env=env | {"LOG_LEVEL": "error"}, stderr=subprocess.DEVNULL),
+                "next": subprocess.Popen(
+                    [*next_, "start", "-p", str(ports["next"])], cwd=folder, env=env, stdout=subprocess.DEVNULL
+                ),
+                "ours": subprocess.Popen(
+                    [sys.executable, *granian.split()],
+                    cwd=PROJECT,
+                    env=env | {"LOG_LEVEL": "error"},
+                    stderr=subprocess.DEVNULL,
+                ),
             }
             try:
                 await measure(source, servers, ports)
@@ -141,7 +153,10 @@ async def measure(source, servers: dict, ports: dict[str, int]) -> None:
             done = int(next(line for line in out.splitlines() if "requests in" in line).split()[0])
             used[name].append((cpu(servers[name]) - before) / done * 1e6)
     us = {name: statistics.median(each[1:]) for name, each in used.items()}
-    print(f"hit, CPU us per request: next {us['next']:.0f}, ours {us['ours']:.0f}: {us['next'] / us['ours']:.1f} x less (goal 5 x)")
+    print(
+        f"hit, CPU us per request: next {us['next']:.0f}, ours {us['ours']:.0f}: "
+        f"{us['next'] / us['ours']:.1f} x less (goal 5 x)"
+    )
 
 
 if __name__ == "__main__":

@@ -31,7 +31,9 @@ async def forward(path: str, request: Request) -> StreamingResponse:
     global client
     client = client or httpx2.AsyncClient(base_url=os.environ["UPSTREAM_URL"], timeout=10)
     response = await client.send(client.build_request("GET", f"/{path}"), stream=True)
-    return StreamingResponse(response.aiter_raw(), response.status_code, {"content-type": response.headers["content-type"]})
+    return StreamingResponse(
+        response.aiter_raw(), response.status_code, {"content-type": response.headers["content-type"]}
+    )
 
 
 def port() -> int:
@@ -48,7 +50,14 @@ async def compare(row: Callable[[str, str, str, bool], None]) -> None:
         for name, target in (("ours", "packages.saaskit.upstream.proxy_app:app"), ("bare", "relay:bare")):
             number = port()
             program = f"-m granian --interface asgi --no-ws --log-level error --host 127.0.0.1 --port {number} {target}"
-            servers[name] = await asyncio.create_subprocess_exec(sys.executable, *program.split(), cwd=PROJECT, env=env, stderr=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL)
+            servers[name] = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *program.split(),
+                cwd=PROJECT,
+                env=env,
+                stderr=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+            )
             urls[name] = f"http://127.0.0.1:{number}"
         try:
             await _measure(server, servers, urls, row)
@@ -70,7 +79,10 @@ async def _measure(server: UpstreamServer, servers: dict, urls: dict[str, str], 
                     break
                 except httpx2.TransportError:
                     await asyncio.sleep(0.1)
-        workers = {name: max(psutil.Process(each.pid).children(), key=lambda p: p.memory_info().rss) for name, each in servers.items()}
+        workers = {
+            name: max(psutil.Process(each.pid).children(), key=lambda p: p.memory_info().rss)
+            for name, each in servers.items()
+        }
         speed: dict[str, list[float]] = {name: [] for name in urls}
         rate: dict[str, list[float]] = {name: [] for name in urls}
         cpu: dict[str, list[float]] = {name: [] for name in urls}
@@ -90,12 +102,20 @@ async def _measure(server: UpstreamServer, servers: dict, urls: dict[str, str], 
                     await client.get(f"{url}/example/files/small")
                 rate[name].append(150 / (time.perf_counter() - started))
                 cpu[name].append((sum(workers[name].cpu_times()[:2]) - used) / 150 * 1e6)
-        mid = {kind: {name: statistics.median(each[1:]) for name, each in table.items()} for kind, table in (("speed", speed), ("rate", rate), ("cpu", cpu))}
+        mid = {
+            kind: {name: statistics.median(each[1:]) for name, each in table.items()}
+            for kind, table in (("speed", speed), ("rate", rate), ("cpu", cpu))
+        }
         ratio = mid["speed"]["ours"] / mid["speed"]["bare"]
         row("200 MiB: MiB/s ours, bare", f"{mid['speed']['ours']:.0f}, {mid['speed']['bare']:.0f}", "", True)
         row("  throughput ours / bare", f"{ratio:.2f} x", ">= 0.8 x", ratio >= 0.8)
         added = {name: statistics.median(each[1:]) / MIB for name, each in growth.items()}
-        row("  memory that 200 MiB add, MiB: ours, bare", f"{added['ours']:.1f}, {added['bare']:.1f}", "<= 8", added["ours"] <= 8)
+        row(
+            "  memory that 200 MiB add, MiB: ours, bare",
+            f"{added['ours']:.1f}, {added['bare']:.1f}",
+            "<= 8",
+            added["ours"] <= 8,
+        )
         ratio = mid["rate"]["ours"] / mid["rate"]["bare"]
         row("800 bytes: requests/s ours, bare", f"{mid['rate']['ours']:.0f}, {mid['rate']['bare']:.0f}", "", True)
         row("  throughput ours / bare", f"{ratio:.2f} x", ">= 0.8 x", ratio >= 0.8)
@@ -114,6 +134,12 @@ async def _measure(server: UpstreamServer, servers: dict, urls: dict[str, str], 
         arrived = []
         for _ in range(20):
             async with client.stream("GET", f"{urls['ours']}/example/files/events") as got:
-                arrived.append([time.perf_counter() async for _ in got.aiter_raw()][0])
+                times = [time.perf_counter() async for _ in got.aiter_raw()]
+                arrived.append(times[0])
         late = sorted((there - here) * 1000 for here, there in zip(sent, arrived, strict=True))
-        row("first event after it was sent, ms: median, slowest of 20", f"{late[10]:.1f}, {late[-1]:.1f}", "<= 20", late[10] <= 20)
+        row(
+            "first event after it was sent, ms: median, slowest of 20",
+            f"{late[10]:.1f}, {late[-1]:.1f}",
+            "<= 20",
+            late[10] <= 20,
+        )

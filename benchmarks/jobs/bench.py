@@ -109,6 +109,7 @@ async def latency(system: JobSystem) -> None:
         finished = await system.wait_for(job, "succeeded")
         broker.celery.send_task("plain", [time.time()], queue="default")
         took = await asyncio.to_thread(redis.blpop, ["plain-took"], 10)
+        assert took and finished.finished_at
         if number >= 20:  # warm
             ours.append((finished.finished_at - finished.created_at).total_seconds())
             plain.append(float(took[1]))

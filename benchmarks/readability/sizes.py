@@ -41,7 +41,10 @@ def main() -> None:
         own = [lines(path) for path in tracked(PROJECT / "packages" / package) if path.suffix == ".py"]
         own = [size for size in own if size > 1]
         sizes += own
-        print(f"{package:10} {sum(own):5} lines, {len(own)} modules, median {statistics.median(own):g}, longest {max(own)}")
+        print(
+            f"{package:10} {sum(own):5} lines, {len(own)} modules, "
+            f"median {statistics.median(own):g}, longest {max(own)}"
+        )
     print(f"packages   {sum(sizes):5} lines (goal 8000), median {statistics.median(sizes):g} (goal 100-200)")
     for name in ("openapi.json", "openapi.minimal.json"):
         print(f"{name}: {(PROJECT / name).stat().st_size / 1024:.0f} KB (goal 130)")

@@ -105,7 +105,7 @@ async def run(settings: Settings) -> None:
         async with app.router.lifespan_context(app) as state:
 
             async def with_state(scope: Any, receive: Any, send: Any) -> None:
-                scope["state"] = dict(state)
+                scope["state"] = dict(state or {})
                 await app(scope, receive, send)
 
             await measure(with_state)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-APP = '''
+APP = """
 from fastapi import FastAPI
 from pydantic import BaseModel
 
@@ -38,7 +38,7 @@ async def item(id: int, page: int = 1) -> Item:
 @app.post("/items")
 async def add(item: Item) -> Item:
     return item
-'''
+"""
 POST = 'wrk.method="POST"\nwrk.headers["Content-Type"]="application/json"\nwrk.body=\'{"id": 7, "name": "lamp"}\'\n'
 CASES = {"GET static": ("/static", None), "GET items/7": ("/items/7?page=2", None), "POST JSON": ("/items", POST)}
 ROUNDS, SECONDS = 5, 2
@@ -54,7 +54,17 @@ def start(name: str, port: int, folder: Path) -> subprocess.Popen[bytes]:
     common = ["--host", "127.0.0.1", "--port", str(port)]
     commands = {
         "granian": ["granian", "--interface", "asgi", "--no-log", "--http1-header-read-timeout", "5000", *common],
-        "uvicorn": ["uvicorn", "--no-access-log", "--log-level", "error", "--loop", "uvloop", "--http", "httptools", *common],
+        "uvicorn": [
+            "uvicorn",
+            "--no-access-log",
+            "--log-level",
+            "error",
+            "--loop",
+            "uvloop",
+            "--http",
+            "httptools",
+            *common,
+        ],
     }
     server = subprocess.Popen([sys.executable, "-m", *commands[name], "bench_app:app"], cwd=folder)
     for _ in range(200):
@@ -76,8 +86,10 @@ def load(port: int, path: str, script: Path | None, seconds: float) -> tuple[int
         command[1:1] = ["-s", str(script)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "Non-2xx" not in out, out
-    p99, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", out).groups()
-    return int(re.search(r"(\d+) requests in", out)[1]), float(p99) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+    latency, requests = re.search(r"99%\s+([\d.]+)(us|ms|s)", out), re.search(r"(\d+) requests in", out)
+    assert latency and requests, out
+    p99, unit = latency.groups()
+    return int(requests[1]), float(p99) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
 
 
 def slow_header_seconds(port: int, limit: float = 15) -> str:

@@ -22,7 +22,7 @@ import urllib.request
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent.parent / "{{cookiecutter.project_slug}}"
-PARTS = ("app", "filerouter", "devstack", "migrations", "pyproject.toml")
+PARTS = ("app", "packages", "migrations", "pyproject.toml")
 ROUNDS = 7
 IN_PROCESS = """
 import asyncio, time
@@ -106,7 +106,9 @@ def main() -> None:
     print(f"import app.main          {imports:.2f} s")
     print(f"dev to the first 200     {starts:.2f} s")
     print(f"dev to `ready:`          {readies:.2f} s")
-    print(f"ratio of the pairs       {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f}); the aim is 2.5")
+    print(
+        f"ratio of the pairs       {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f}); the aim is 2.5"
+    )
     requests = []
     for _ in range(5):
         out = subprocess.run(

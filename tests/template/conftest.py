@@ -11,7 +11,8 @@ from tools.bake import bake, copy_template
 
 Bake = Callable[..., CompletedProcess[str]]
 for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
-    del os.environ[name]  # it would reach the tests of the projects, which run on their own
+    del os.environ[name]  # the tests of generated projects run on their own
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles all modules
 SUITE = "tests of a generated project"
 
 

@@ -156,10 +156,10 @@ class Device(Base):
 
 @contextmanager
 def migrated(project: Repository) -> Iterator[None]:
-    """A database of its own, at the project's head."""
-    project.run("uv", "sync", "--quiet")
+    """Give the project a database at its head, and the environment of the checkout, which has the same packages."""
     with TemporaryDirectory() as folder, servers(Path(folder)) as (database, cache):
         project.environment.pop("VIRTUAL_ENV", None)
+        project.environment |= {"UV_PROJECT_ENVIRONMENT": str(PROJECT / ".venv"), "UV_NO_SYNC": "1"}
         project.environment |= {"DATABASE_URL": database, "REDIS_URL": cache, "ENVIRONMENT": "development"}
         project.run("uv", "run", "alembic", "upgrade", "head")
         yield
