@@ -29,7 +29,7 @@ BLOCK = re.compile(
 )
 DEV = "uv run dev"
 PORTS = ("8000", "9000", "9001", "9002")
-SECONDS = 120
+SECONDS = 600
 
 
 class Differs(AssertionError):  # noqa: N818

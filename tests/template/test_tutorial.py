@@ -14,7 +14,7 @@ CHAPTERS = sorted((ROOT / "docs/tutorial").glob("[0-9]*.md"))
 pytestmark = pytest.mark.posix
 
 
-SECONDS = 900
+SECONDS = 1800
 """Limit for the whole replay, downloads included."""
 
 
