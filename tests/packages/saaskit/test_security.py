@@ -13,6 +13,8 @@ import pytest
 from cryptography.fernet import Fernet, InvalidToken
 from itsdangerous import BadSignature, SignatureExpired
 from pwdlib.hashers.argon2 import Argon2Hasher
+from pydantic import SecretStr
+from saaskit import security
 from saaskit.errors import ServiceUnavailable, Unprocessable
 from saaskit.security import (
     check_new_password,
@@ -22,7 +24,6 @@ from saaskit.security import (
     key_id,
     new_token,
     password_weakness,
-    passwords,
     signer,
     verify_password,
 )
@@ -78,7 +79,7 @@ async def test_a_hash_with_outdated_parameters_is_renewed_by_the_right_password_
 
 @pytest.mark.requirement("LOGIN-2")
 async def test_an_account_without_a_password_costs_one_verification_too(monkeypatch: pytest.MonkeyPatch):
-    hasher, verified = passwords.hasher(), []
+    hasher, verified = security.hasher(), []
     verify = hasher.verify_and_update
 
     def note(password: str, stored: str) -> Any:
@@ -94,7 +95,7 @@ async def test_an_account_without_a_password_costs_one_verification_too(monkeypa
 @pytest.mark.requirement("LOGIN-7")
 async def test_a_flood_of_hashes_is_bounded():
     """Calls beyond the pool and its queue are refused; the event loop goes on."""
-    count = passwords.MAX_RUNNING + passwords.MAX_WAITING + 10
+    count = security.MAX_RUNNING + security.MAX_WAITING + 10
     flood = [asyncio.create_task(verify_password("x" * 256, None)) for _ in range(count)]
     for _ in range(3):
         await asyncio.sleep(0)
@@ -109,7 +110,7 @@ async def test_a_flood_of_hashes_is_bounded():
 
 @pytest.mark.requirement("LOGIN-7")
 async def test_at_most_one_hash_per_core_is_computed_at_once(monkeypatch: pytest.MonkeyPatch):
-    hasher, lock, running, highest = passwords.hasher(), threading.Lock(), 0, 0
+    hasher, lock, running, highest = security.hasher(), threading.Lock(), 0, 0
     compute = hasher.hash
 
     def count(password: str) -> str:
@@ -124,8 +125,8 @@ async def test_at_most_one_hash_per_core_is_computed_at_once(monkeypatch: pytest
                 running -= 1
 
     monkeypatch.setattr(hasher, "hash", count)
-    await asyncio.gather(*(hash_password(PASSWORD) for _ in range(passwords.MAX_RUNNING + passwords.MAX_WAITING)))
-    assert 1 <= highest <= passwords.MAX_RUNNING
+    await asyncio.gather(*(hash_password(PASSWORD) for _ in range(security.MAX_RUNNING + security.MAX_WAITING)))
+    assert 1 <= highest <= security.MAX_RUNNING
 
 
 @pytest.mark.requirement("SIGNUP-7")
@@ -199,7 +200,7 @@ def test_every_text_has_a_digest(token: str):
     assert digest(token) == digest(token) != digest(token + "x")
 
 
-OLD, NEW = "an-old-key-of-32-characters-or-more", "a-new-key-of-32-characters-or-more!"
+OLD, NEW = SecretStr("an-old-key-of-32-characters-or-more"), SecretStr("a-new-key-of-32-characters-or-more!")
 
 
 def test_the_first_key_signs_and_all_verify():
@@ -223,7 +224,7 @@ def test_a_signature_is_for_one_purpose_and_a_limited_time():
 
 
 def test_the_first_key_encrypts_and_all_decrypt():
-    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    old, new = SecretStr(Fernet.generate_key().decode()), SecretStr(Fernet.generate_key().decode())
     encrypted = cipher([old]).encrypt(b"token")
     assert cipher([new, old]).decrypt(encrypted) == b"token"
     renewed = cipher([new, old]).rotate(encrypted)
@@ -235,7 +236,7 @@ def test_the_first_key_encrypts_and_all_decrypt():
 @pytest.mark.requirement("OIDC-17")
 def test_tampered_ciphertext_is_not_decrypted():
     """Each byte: version, time, initialization vector, ciphertext and signature."""
-    keys = [Fernet.generate_key().decode()]
+    keys = [SecretStr(Fernet.generate_key().decode())]
     encrypted = urlsafe_b64decode(cipher(keys).encrypt(b"token"))
     for index in range(len(encrypted)):
         tampered = bytearray(encrypted)
@@ -247,4 +248,4 @@ def test_tampered_ciphertext_is_not_decrypted():
 def test_a_key_id_does_not_reveal_the_key():
     assert len(key_id(OLD)) == 16
     assert key_id(OLD) == key_id(OLD) != key_id(NEW)
-    assert key_id(OLD) not in OLD
+    assert key_id(OLD) not in OLD.get_secret_value()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from pydantic import Field
+from pydantic import Field, SecretStr
 from saaskit.settings import Settings as PlatformSettings
 from saaskit.settings import SettingsError, load_settings
 
@@ -69,7 +69,7 @@ def test_development_needs_no_settings(environment: pytest.MonkeyPatch):
     settings = load_settings(Settings)
     assert not settings.production
     assert settings.origin == "http://localhost:8000"
-    assert settings.signing_keyring == settings.encryption_keyring != []
+    assert settings.signing_keys == settings.encryption_keys != []
 
 
 def test_complete_settings_start_production(environment: pytest.MonkeyPatch):
@@ -78,7 +78,7 @@ def test_complete_settings_start_production(environment: pytest.MonkeyPatch):
     assert settings.production
     assert settings.origin == "https://example.com"
     assert settings.broker_url == "redis://cache/0"
-    assert settings.signing_keyring == ["a-key-for-tests-of-32-characters-or-more"]
+    assert settings.signing_keys == [SecretStr("a-key-for-tests-of-32-characters-or-more")]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_blanks_in_lists_are_removed(environment: pytest.MonkeyPatch):
     settings = load_settings(Settings)
     assert settings.allowed_hosts == "a.example.com,b.example.com"
     assert settings.trusted_proxies == "10.0.0.1,10.0.1.0/24"
-    assert settings.encryption_keyring == [KEY, KEY]
+    assert settings.encryption_keys == [SecretStr(KEY), SecretStr(KEY)]
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ class Device:
 
     def __init__(self, cookie: str | None, settings: Settings) -> None:
         """Read the cookie. Without a valid one this is a new device."""
-        self._signer = signer(settings.signing_keyring, "device")
+        self._signer = signer(settings.signing_keys, "device")
         self.id, self.users = new_token()[:16], list[list[int]]()
         with suppress(BadData, TypeError, ValueError):
             self.id, self.users = self._signer.loads(cookie or "", max_age=DEVICE_MAX_AGE)

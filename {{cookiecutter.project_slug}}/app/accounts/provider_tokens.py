@@ -12,13 +12,13 @@ from app.settings import Settings
 
 def encrypt(settings: Settings, tokens: dict[str, str]) -> dict[str, bytes | str]:
     """Return the columns of `LinkedIdentity` that store the tokens."""
-    keys = settings.encryption_keyring
+    keys = settings.encryption_keys
     return {"tokens": cipher(keys).encrypt(json.dumps(tokens).encode()), "tokens_key": key_id(keys[0])}
 
 
 async def rotate(db: AsyncSession, settings: Settings) -> int:
     """Re-encrypt with the newest key what older keys encrypted. Returns the number of rows."""
-    keys = settings.encryption_keyring
+    keys = settings.encryption_keys
     outdated = LinkedIdentity.tokens.is_not(None), LinkedIdentity.tokens_key != key_id(keys[0])
     rows = (await db.scalars(select(LinkedIdentity).where(*outdated).with_for_update())).all()
     for row in rows:

@@ -77,13 +77,13 @@ async def test_the_user_sees_the_own_trail_page_by_page(signed_in_client, other,
 
 @pytest.mark.requirement("OPS-4")
 def test_signing_keys_rotate(settings):
-    old, new = (SecretStr("a" * 32), SecretStr("b" * 32 + "," + "a" * 32))
-    cookie = Device(None, settings.model_copy(update={"signing_keys": old})).cookie_with(7, 0)
-    rotated = settings.model_copy(update={"signing_keys": new})
+    old, new = SecretStr("a" * 32), SecretStr("b" * 32)
+    cookie = Device(None, settings.model_copy(update={"signing_keys": [old]})).cookie_with(7, 0)
+    rotated = settings.model_copy(update={"signing_keys": [new, old]})
     assert Device(cookie, rotated).knows(7, 0)
     newer = Device(cookie, rotated).cookie_with(7, 0)
-    gone = settings.model_copy(update={"signing_keys": SecretStr("b" * 32)})
-    assert Device(newer, gone).knows(7, 0) and not Device(cookie, gone).knows(7, 0)
+    without_old = settings.model_copy(update={"signing_keys": [new]})
+    assert Device(newer, without_old).knows(7, 0) and not Device(cookie, without_old).knows(7, 0)
 
 
 def test_a_device_is_forgotten_after_its_time(settings, monkeypatch):
@@ -94,8 +94,8 @@ def test_a_device_is_forgotten_after_its_time(settings, monkeypatch):
 
 def test_what_is_signed_is_signed_with_sha_256(settings):
     """Not with the SHA-1 that the library would take: for the signature and for the key."""
-    signed = signer(settings.signing_keyring, "device").dumps([7]).encode()
+    signed = signer(settings.signing_keys, "device").dumps([7]).encode()
     value, _, signature = signed.rpartition(b".")
-    keys = settings.signing_keyring
-    derived = hmac.digest(keys[0].encode(), b"device", "sha256")
+    keys = settings.signing_keys
+    derived = hmac.digest(keys[0].get_secret_value().encode(), b"device", "sha256")
     assert urlsafe_b64decode(signature + b"=") == hmac.digest(derived, value, "sha256")

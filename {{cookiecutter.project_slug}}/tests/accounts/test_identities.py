@@ -368,7 +368,7 @@ async def test_provider_tokens_are_stored_encrypted(
         await sign_in_with_provider(client, "ada")
         encrypted = await db.scalar(select(LinkedIdentity.tokens)) or b""
         assert b"access_token" not in encrypted
-        stored.append(json.loads(cipher(settings.encryption_keyring).decrypt(encrypted))["access_token"])
+        stored.append(json.loads(cipher(settings.encryption_keys).decrypt(encrypted))["access_token"])
     assert stored[0] != stored[1], "the newer token replaces the older one"
     assert "token" not in (await client.get("/api/identities")).text
 

@@ -36,7 +36,7 @@ async def test_provider_tokens_are_re_encrypted_with_the_newest_key(
     rotation_settings: Settings, committing: Sessionmaker, monkeypatch, capsys
 ):
     def use(*keys: str) -> Settings:
-        changed = rotation_settings.model_copy(update={"encryption_keys": SecretStr(",".join(keys))})
+        changed = rotation_settings.model_copy(update={"encryption_keys": [SecretStr(key) for key in keys]})
         monkeypatch.setattr(rotate_keys, "get_settings", lambda: changed)
         return changed
 
@@ -56,4 +56,4 @@ async def test_provider_tokens_are_re_encrypted_with_the_newest_key(
     async with committing() as db:
         (tokens,) = await db.scalars(select(LinkedIdentity.tokens))
     assert tokens
-    assert cipher([NEW]).decrypt(tokens) == b'{"access_token": "secret"}'
+    assert cipher([SecretStr(NEW)]).decrypt(tokens) == b'{"access_token": "secret"}'

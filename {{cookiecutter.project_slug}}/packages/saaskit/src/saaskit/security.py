@@ -13,6 +13,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from pydantic import SecretStr
+
 from saaskit.errors import ServiceUnavailable, Unprocessable
 
 if TYPE_CHECKING:
@@ -158,23 +160,24 @@ def digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def key_id(key: str) -> str:
+def key_id(key: SecretStr) -> str:
     """Return a name for an encryption key that does not reveal it."""
-    return hashlib.sha256(key.encode()).hexdigest()[:16]
+    return hashlib.sha256(key.get_secret_value().encode()).hexdigest()[:16]
 
 
-def signer(keys: Sequence[str], salt: str) -> "URLSafeTimedSerializer":
+def signer(keys: Sequence[SecretStr], salt: str) -> "URLSafeTimedSerializer":
     """Return a serializer that signs with the first key and accepts all of them."""
     from itsdangerous import URLSafeTimedSerializer
 
     # itsdangerous expects the newest key last, and its default digest is SHA-1.
     options = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
-    return URLSafeTimedSerializer(list(reversed(keys)), salt=salt, signer_kwargs=options)
+    newest_last = [key.get_secret_value() for key in reversed(keys)]
+    return URLSafeTimedSerializer(newest_last, salt=salt, signer_kwargs=options)
 
 
-def cipher(keys: Sequence[str]) -> "MultiFernet":
+def cipher(keys: Sequence[SecretStr]) -> "MultiFernet":
     """Return a cipher that encrypts with the first key and decrypts with any of them."""
-    return _cipher(tuple(keys))
+    return _cipher(tuple(key.get_secret_value() for key in keys))
 
 
 @lru_cache(maxsize=8)

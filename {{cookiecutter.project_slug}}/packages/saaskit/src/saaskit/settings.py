@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeVar
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 __all__ = [
     "OAuthProviderSettings",
@@ -42,6 +42,13 @@ def url(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _split_keys(value: object) -> object:
+    if isinstance(value, str):
+        return [key.strip() for key in value.split(",") if key.strip()] or [DEVELOPMENT_KEY]
+    return value
+
+
+Keys = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split_keys)]
 CommaSeparated = Annotated[str, BeforeValidator(lambda value: str(value).replace(" ", ""))]
 HttpUrl = Annotated[str, url("http", "https"), AfterValidator(lambda value: value.rstrip("/"))]
 _REDIS = ("redis", "rediss", "valkey", "valkeys")
@@ -116,9 +123,9 @@ class Settings(BaseSettings):
     """The URL at which users reach the product. Links, redirects and the CSRF check use it."""
     trusted_proxies: CommaSeparated = ""
     """Comma-separated addresses or networks of proxies whose `X-Forwarded-For` and `-Proto` are trusted."""
-    signing_keys: SecretStr = SecretStr("")
+    signing_keys: Keys = [SecretStr(DEVELOPMENT_KEY)]
     """Comma-separated, newest first: the first signs, all verify. At least 32 characters each."""
-    encryption_keys: SecretStr = SecretStr("")
+    encryption_keys: Keys = [SecretStr(DEVELOPMENT_KEY)]
     """Comma-separated Fernet keys, newest first: the first encrypts, all decrypt."""
     providers: dict[str, OAuthProviderSettings] = {}
     """OAuth providers, as JSON or as one variable per field: `PROVIDERS__GOOGLE__CLIENT_ID=…`."""
@@ -160,16 +167,6 @@ class Settings(BaseSettings):
         )
         return self.providers | {"local": local}
 
-    @property
-    def signing_keyring(self) -> list[str]:
-        """The signing keys, newest first."""
-        return _keyring(self.signing_keys)
-
-    @property
-    def encryption_keyring(self) -> list[str]:
-        """The encryption keys, newest first."""
-        return _keyring(self.encryption_keys)
-
     def production_problems(self) -> Iterator[str]:
         """Yield `NAME: what to do` for each setting that production must not start with."""
         required = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
@@ -180,10 +177,12 @@ class Settings(BaseSettings):
             yield "PUBLIC_URL: must be the product's public URL, as in `https://example.com`"
         if "*" in self.trusted_proxies or "/0" in self.trusted_proxies:
             yield "TRUSTED_PROXIES: list your proxies; do not trust every address"
-        if any(len(key) < 32 or key == DEVELOPMENT_KEY for key in self.signing_keyring):
+        signing_keys = [key.get_secret_value() for key in self.signing_keys]
+        if any(len(key) < 32 or key == DEVELOPMENT_KEY for key in signing_keys):
             yield "SIGNING_KEYS: must be secret, at least 32 characters each: `openssl rand -base64 32`"
         fernet = re.compile(r"[A-Za-z0-9_-]{43}=")
-        if any(not fernet.fullmatch(key) or key == DEVELOPMENT_KEY for key in self.encryption_keyring):
+        encryption_keys = [key.get_secret_value() for key in self.encryption_keys]
+        if any(not fernet.fullmatch(key) or key == DEVELOPMENT_KEY for key in encryption_keys):
             yield "ENCRYPTION_KEYS: must be secret Fernet keys: `openssl rand -base64 32 | tr +/ -_`"
         if self.local_provider:
             yield "LOCAL_PROVIDER: signs anyone in as anyone; only for development"
@@ -225,11 +224,6 @@ def load_settings(cls: type[S]) -> S:
 def redis_scheme(url: str) -> str:
     """Return the URL with `redis` instead of `valkey`, which client libraries do not know."""
     return re.sub("^valkey", "redis", url)
-
-
-def _keyring(secret: SecretStr) -> list[str]:
-    keys = [key.strip() for key in secret.get_secret_value().split(",")]
-    return [key for key in keys if key] or [DEVELOPMENT_KEY]
 
 
 def _messages(error: ValidationError) -> list[str]:
