@@ -25,7 +25,8 @@ check: $(UV)  ## Check lint, formatting, types, workflows and containers, then t
 	$(UV) run ruff check hooks tests tools benchmarks
 	$(UV) run ruff format --check hooks tests tools benchmarks
 	$(UV) run pyright
-	$(UV) run --directory "$(PROJECT)" pyright -p ../tests/packages.pyright.json
+	$(UV) run --directory "$(PROJECT)" pyright -p ../tests/packages
+	$(UV) run --directory "$(PROJECT)" pyright -p ../benchmarks
 	$(UV) run yamllint --strict .
 	$(UV) run zizmor --quiet --offline .github "$(PROJECT)/.github"
 	$(UV) run hadolint "$(PROJECT)/Dockerfile"

@@ -23,17 +23,17 @@ from typing import Any
 os.environ["ENVIRONMENT"] = "test"
 sys.path.insert(0, str(Path.cwd()))
 
-import httpx2  # noqa: E402
-import psutil  # noqa: E402
-from alembic import command  # noqa: E402
-from alembic.config import Config  # noqa: E402
-from app.accounts import rate_limits  # noqa: E402
-from app.main import create_app  # noqa: E402
-from app.settings import Settings  # noqa: E402
-from devstack import run_postgres, run_valkey  # noqa: E402
-from saaskit.db import create_engine, create_sessionmaker  # noqa: E402
-from saaskit.ratelimit import Limit  # noqa: E402
-from tests.factories import PASSWORD, add_user, new_email, new_ip, sign_in  # noqa: E402
+import httpx2
+import psutil
+from alembic import command
+from alembic.config import Config
+from app.accounts import rate_limits
+from app.main import create_app
+from app.settings import Settings
+from devstack import run_postgres, run_valkey
+from saaskit.db import create_engine, create_sessionmaker
+from saaskit.ratelimit import Limit
+from tests.factories import PASSWORD, add_user, new_email, new_ip, sign_in
 
 ORIGIN = "https://test"
 WARM_UP = 10
@@ -62,7 +62,7 @@ async def measure_times(settings: Settings, emails: list[str], count: int) -> No
     async with app.router.lifespan_context(app) as state:
 
         async def from_another_ip(scope: Any, receive: Any, send: Any) -> None:
-            await app(scope | {"state": dict(state), "client": (new_ip(), 1)}, receive, send)
+            await app(scope | {"state": dict(state or {}), "client": (new_ip(), 1)}, receive, send)
 
         transport = httpx2.ASGITransport(from_another_ip)
         async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers={"origin": ORIGIN}) as client:
@@ -89,8 +89,12 @@ def serve(settings: Settings, port: int) -> subprocess.Popen[bytes]:
         "REDIS_URL": settings.redis_url,
     }
     arguments = f"-m granian --interface asgi --log-level error --host 127.0.0.1 --port {port} served:app"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen([sys.executable, *arguments.split()], env=os.environ | environment, **quiet)
+    return subprocess.Popen(
+        [sys.executable, *arguments.split()],
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 async def measure_cpu(server: subprocess.Popen[bytes], url: str, cookies: Mapping[str, str]) -> None:
@@ -149,6 +153,6 @@ if __name__ == "__main__":
         alembic = Config(toml_file="pyproject.toml")
         alembic.attributes["url"] = database
         command.upgrade(alembic, "head")
-        options = {"database_url": database, "redis_url": f"{cache}/0"}
         count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-        asyncio.run(main(Settings(environment="test", public_url=ORIGIN, **options), count))
+        settings = Settings(environment="test", public_url=ORIGIN, database_url=database, redis_url=f"{cache}/0")
+        asyncio.run(main(settings, count))

@@ -1,10 +1,9 @@
 """The application that bench.py measures: one handler with one query, public and for signed-in users."""
 
-from sqlalchemy import text
-
 from app.deps import CurrentUser, Db
 from app.main import create_app
 from app.settings import get_settings
+from sqlalchemy import text
 
 app = create_app(get_settings())
 
