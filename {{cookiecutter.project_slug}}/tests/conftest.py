@@ -83,6 +83,7 @@ def settings(servers: Servers, new_database: Callable[[str], str], worker_number
             public_url=ORIGIN,
             database_url=new_database("app"),
             redis_url=f"{servers.cache}/{worker_number}",
+            log_level="warning",
         )
 
 
@@ -128,9 +129,16 @@ def upstreams(app: FastAPI) -> dict[str, UpstreamSettings]:
     return closed_upstreams()
 
 
+@pytest.fixture(scope="session")
+async def redis(settings: Settings) -> AsyncIterator[Redis]:
+    """The server of the cache and of the rate limits."""
+    async with Redis.from_url(settings.redis_url) as redis:
+        yield redis
+
+
 @pytest.fixture
 async def state(
-    settings: Settings, sessionmaker: Sessionmaker, upstreams: dict[str, UpstreamSettings]
+    settings: Settings, sessionmaker: Sessionmaker, redis: Redis, upstreams: dict[str, UpstreamSettings]
 ) -> AsyncIterator[State]:
     """The application's resources, on this test's transaction. The cache is emptied afterwards."""
     rate_limiter = RateLimiter(settings.redis_url)
@@ -144,8 +152,7 @@ async def state(
             oauth=OAuthProviders(settings.all_providers, redirect_uri=settings.oauth_redirect_uri),
         )
     await rate_limiter.aclose()
-    async with Redis.from_url(settings.redis_url) as redis:
-        await redis.flushdb()
+    await redis.flushdb()
 
 
 class Browser(httpx2.AsyncClient):

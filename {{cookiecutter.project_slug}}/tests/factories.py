@@ -4,6 +4,7 @@ import secrets
 from typing import Any
 
 import httpx2
+from saaskit.ratelimit import Limit
 from saaskit.security import hash_password
 from saaskit.web import ClientInfo
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.accounts import sessions
 from app.accounts.browser import SESSION
 from app.accounts.models import Password, User
+from app.state import State
 
 PASSWORD = "four random words here"
 
@@ -34,6 +36,12 @@ async def add_user(db: AsyncSession, *, password: str | None = None, **fields: A
         db.add(Password(user_id=user.id, hash=await hash_password(password)))
     await db.commit()
     return user
+
+
+async def use_up(state: State, limit: Limit, key: str, *, leave: int = 0) -> None:
+    """Count requests against a rate limit until only `leave` are left."""
+    for _ in range(limit.max_requests - leave):
+        assert await state["rate_limiter"].allow(limit, key)
 
 
 async def sign_in(db: AsyncSession, user: User) -> httpx2.Cookies:

@@ -104,6 +104,12 @@ def token_in(message: EmailMessage) -> str:
     return parse_qs(urlsplit(url).query)["token"][0]
 
 
+def logged_by_the_application(caplog: pytest.LogCaptureFixture) -> str:
+    """Return what the product and the platform logged; other libraries log the test's own client and server."""
+    ours = [record for record in caplog.records if record.name.startswith(("app.", "saaskit."))]
+    return "\n".join(record.getMessage() for record in ours)
+
+
 @pytest.fixture
 def mailbox(db: AsyncSession, smtp: tuple[SMTPHandler, str], settings: Settings) -> Mailbox:
     handler, url = smtp

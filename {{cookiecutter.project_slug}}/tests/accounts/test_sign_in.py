@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 from httpx2 import AsyncClient
 from pwdlib.hashers.argon2 import Argon2Hasher
-from saaskit.ratelimit import Limit
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,8 +13,9 @@ from app.accounts import browser as cookies
 from app.accounts import rate_limits
 from app.accounts.browser import Device
 from app.accounts.models import Event, LinkedIdentity, Password, Session, User
+from tests.accounts.conftest import logged_by_the_application
 from tests.accounts.test_sessions import put, status
-from tests.factories import PASSWORD, add_user, new_email, new_ip
+from tests.factories import PASSWORD, add_user, new_email, new_ip, use_up
 
 
 async def post_session(client: AsyncClient, email: str, password: str = PASSWORD, **fields):
@@ -80,12 +80,6 @@ async def test_nobody_locks_the_owner_out(client, other, db):
     assert refused and refused.status_code == 429
     client.ip = new_ip()
     assert (await post_session(client, user.email)).status_code == 204
-
-
-async def use_up(state, limit: Limit, key: str) -> None:
-    """As many tries as weeks of guessing make."""
-    for _ in range(limit.max_requests):
-        assert await state["rate_limiter"].allow(limit, key)
 
 
 @pytest.mark.requirement("LOGIN-3")
@@ -188,25 +182,17 @@ async def test_an_own_success_clears_no_others_count(client, other, db):
     assert statuses == [401] * rate_limits.NETWORK_ACCOUNT.max_requests + [429]
 
 
-@pytest.mark.parametrize(
-    ("email", "password"),
-    [
-        ("a@example.com", ["x"]),
-        ("a@example.com", {"$ne": None}),
-        ("a@example.com", True),
-        ("a@example.com", 12345),
-        ("a@example.com", None),
-        (["a@example.com", "b@example.com"], PASSWORD),
-        ({"a": 1}, PASSWORD),
-    ],
-    ids=str,
-)
 @pytest.mark.requirement("LOGIN-8", "OPS-3")
-async def test_other_types_are_422_and_not_echoed(client, email, password):
-    answer = await client.post("/api/session", json={"email": email, "password": password})
-    assert answer.status_code == 422
-    assert set(answer.json()["errors"][0]) == {"location", "field", "message", "type"}
-    assert "12345" not in answer.text and PASSWORD not in answer.text
+async def test_other_types_are_422_and_not_echoed(client):
+    for email, password in (
+        ("a@example.com", {"$ne": None}),
+        ("a@example.com", 12345),
+        (["a@example.com", "b@example.com"], PASSWORD),
+    ):
+        answer = await client.post("/api/session", json={"email": email, "password": password})
+        assert answer.status_code == 422
+        assert set(answer.json()["errors"][0]) == {"location", "field", "message", "type"}
+        assert "12345" not in answer.text and PASSWORD not in answer.text
 
 
 @pytest.mark.requirement("LOGIN-9")
@@ -265,14 +251,16 @@ async def test_a_new_device_is_told_once(client, other, db, mailbox):
 
 
 async def test_passwords_and_tokens_are_in_no_log_line(client, db, mailbox, caplog):
+    caplog.set_level("INFO")
     user = await add_user(db, password=PASSWORD)
     await post_session(client, user.email)
     await client.post("/api/password-reset", json={"email": user.email})
     token = await mailbox.token()
     await client.get(f"/api/password-reset/confirmation?token={token}")
-    ours = " ".join(record.getMessage() for record in caplog.records if record.name.startswith("app"))
+    logged = logged_by_the_application(caplog)
+    assert "/api/session" in logged
     for secret in (PASSWORD, token, user.email, *client.cookies.values()):
-        assert secret not in ours
+        assert secret not in logged
 
 
 async def test_the_trail_holds_no_secrets(client, db, mailbox):
