@@ -16,12 +16,12 @@ store          the cache of one process: entries in memory, calls in progress, i
 redis_backend  the commands on Valkey or Redis, and the outage switch
 entry          an entry and its state
 keys           cache keys: user, arguments, tags
-status         the header Cache-Status
+
+The user and the header Cache-Status of the current request or job are in `saaskit.cache_context`.
 """
 
 from saaskit.cache.decorator import cached
-from saaskit.cache.keys import vary_by_user
-from saaskit.cache.status import CacheStatus
 from saaskit.cache.store import connect, is_available, revalidate_tag, update_tag
+from saaskit.cache_context import CacheStatus, vary_by_user
 
 __all__ = ["CacheStatus", "cached", "connect", "is_available", "revalidate_tag", "update_tag", "vary_by_user"]

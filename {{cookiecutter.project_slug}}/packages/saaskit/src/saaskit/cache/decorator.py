@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from saaskit.cache import status
+from saaskit import cache_context
 from saaskit.cache.entry import Windows
 from saaskit.cache.function import CachedFunction, Tags
 from saaskit.cache.keys import Audience
@@ -52,7 +52,7 @@ def cached(
             store, key = current_store(), function.memory_key(args, kwargs)
             entry = store.memory.entries.get(key)
             if entry is not None and entry.trusted_until > (now := store.monotonic()):
-                if (outcomes := status.collected()) is not None:
+                if (outcomes := cache_context.current_outcomes()) is not None:
                     outcomes.append((name, "stale" if entry.stale else "hit", entry.fresh_until - now))
                 return entry.value if entry.shared else _value(function, entry)
             flight = store.flights.get(key)
@@ -62,11 +62,11 @@ def cached(
             try:
                 entry, outcome = await asyncio.shield(flight)
             except Exception:
-                status.record(name, "error")
+                cache_context.record(name, "error")
                 raise
             if joined and outcome == "miss":
                 outcome = "collapsed"
-            status.record(name, outcome, entry.fresh_until - store.monotonic())
+            cache_context.record(name, outcome, entry.fresh_until - store.monotonic())
             return _value(function, entry)
 
         return wrapper

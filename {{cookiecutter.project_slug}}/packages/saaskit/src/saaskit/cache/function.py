@@ -18,6 +18,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from saaskit.cache import keys
 from saaskit.cache.entry import Windows
+from saaskit.cache_context import current_identity
 
 Tags = Callable[..., Iterable[str]] | Iterable[str]
 # Equal values of these types have equal JSON, if their types are equal (1 == True, 0.0 == -0.0).
@@ -43,7 +44,7 @@ class CachedFunction:
 
     def memory_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
         """Return the call's key in this process. In the usual case no JSON is written."""
-        identity = keys.current_identity() if self.audience == "caller" else keys.identity_for(self.audience)
+        identity = current_identity() if self.audience == "caller" else keys.identity_for(self.audience)
         if not kwargs:
             if _STRING.issuperset(map(type, args)):
                 return self, identity, args

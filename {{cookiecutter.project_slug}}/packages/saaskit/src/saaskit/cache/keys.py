@@ -5,7 +5,6 @@ A cached function has separate entries for each user, unless it declares `audien
 """
 
 from collections.abc import Mapping, Sequence, Set
-from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
@@ -13,28 +12,10 @@ from urllib.parse import quote
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
+from saaskit.cache_context import ANONYMOUS, Identity, current_identity
+
 Audience = Literal["caller", "tenant", "everyone"]
 """Users that share an entry: one user, all users of a tenant, or all users."""
-
-
-class Identity(NamedTuple):
-    """The user that cached values are for. Both ids are empty when nobody is signed in."""
-
-    tenant: str = ""
-    user: str = ""
-
-
-ANONYMOUS = Identity()
-_identity: ContextVar[Identity] = ContextVar("cache_identity", default=ANONYMOUS)
-current_identity = _identity.get
-
-
-def vary_by_user(user_id: str, tenant: str = "") -> None:
-    """Give this user separate cache entries for the rest of the request or job.
-
-    Call it from `async` code: a context variable that is set in a worker thread is lost.
-    """
-    _identity.set(Identity(tenant, user_id))
 
 
 def identity_for(audience: Audience) -> Identity:

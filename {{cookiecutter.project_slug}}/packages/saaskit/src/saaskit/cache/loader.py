@@ -15,10 +15,10 @@ import structlog
 
 from saaskit.cache.entry import Entry, State, TagVersions, jittered, unpack
 from saaskit.cache.function import CachedFunction
-from saaskit.cache.keys import identity_for, vary_by_user
+from saaskit.cache.keys import identity_for
 from saaskit.cache.redis_backend import FAILED, MAX_LEASE_SECONDS, CacheUnavailable, Stored
-from saaskit.cache.status import Outcome
 from saaskit.cache.store import MemoryEntry, Store
+from saaskit.cache_context import Outcome, vary_by_user
 from saaskit.errors import NotFound, Problem
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from saaskit import tracing
-from saaskit.cache import CacheStatus
+from saaskit.cache_context import CacheStatus
 
 log = structlog.get_logger("app.request")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")

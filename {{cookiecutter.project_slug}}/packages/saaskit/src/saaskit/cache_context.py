@@ -1,7 +1,43 @@
-"""The `Cache-Status` header (RFC 9211): the outcomes of the cached calls in one request."""
+"""The cache's part of a request or job: the user that it is for, and the outcomes of its cached calls.
+
+The web layer and the job executor import this module and not `saaskit.cache`, so they also work with a cache
+that a product has taken over.
+"""
 
 from contextvars import ContextVar, Token
-from typing import Literal
+from typing import Literal, NamedTuple
+
+__all__ = [
+    "ANONYMOUS",
+    "CacheStatus",
+    "Identity",
+    "Outcome",
+    "current_identity",
+    "current_outcomes",
+    "record",
+    "vary_by_user",
+]
+
+
+class Identity(NamedTuple):
+    """The user that cached values are for. Both ids are empty when nobody is signed in."""
+
+    tenant: str = ""
+    user: str = ""
+
+
+ANONYMOUS = Identity()
+_identity: ContextVar[Identity] = ContextVar("cache_identity", default=ANONYMOUS)
+current_identity = _identity.get
+
+
+def vary_by_user(user_id: str, tenant: str = "") -> None:
+    """Give this user separate cache entries for the rest of the request or job.
+
+    Call it from `async` code: a context variable that is set in a worker thread is lost.
+    """
+    _identity.set(Identity(tenant, user_id))
+
 
 Outcome = Literal["hit", "stale", "stale-if-error", "miss", "collapsed", "error", "degraded"]
 """`collapsed`: another caller was computing the value. `degraded`: computed without the server's help."""
@@ -21,12 +57,12 @@ Outcomes = list[tuple[str, Outcome, float]]
 """Name of the function, outcome, remaining freshness in seconds."""
 
 _collected: ContextVar[Outcomes | None] = ContextVar("cache_status", default=None)
-collected = _collected.get
+current_outcomes = _collected.get
 """Return the outcomes of the current `with CacheStatus():` block, or None outside of one."""
 
 
 class CacheStatus:
-    """Collects the outcomes of the cached calls in a block: `with CacheStatus() as status: …`."""
+    """Collects `Cache-Status` (RFC 9211) in a block: `with CacheStatus() as status: …`."""
 
     def __init__(self) -> None:
         self._outcomes: Outcomes = []
@@ -50,5 +86,5 @@ class CacheStatus:
 
 def record(name: str, outcome: Outcome, ttl: float = 0.0) -> None:
     """Add an outcome to the current block, if there is one."""
-    if (outcomes := collected()) is not None:
+    if (outcomes := current_outcomes()) is not None:
         outcomes.append((name, outcome, ttl))
