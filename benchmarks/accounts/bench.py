@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 os.environ["ENVIRONMENT"] = "test"
 
@@ -21,16 +23,13 @@ import httpx2
 import psutil
 from alembic import command
 from alembic.config import Config
+from fastapi import FastAPI
 
-from app.core import passwords
-from app.core.db import create_engine, create_lookups, create_sessions
+from app.accounts import rate_limits
 from app.main import create_app
-from app.services import limits
 from app.settings import Settings
-from devstack.engines import postgres, valkey
-from tests.accounts.conftest import unused_port
-from tests.factories import new_address, new_email, signed_in
-from tests.passwords import PASSWORD, with_password
+from devstack import free_port, run_postgres, run_valkey
+from tests.factories import PASSWORD, add_user, new_email, new_ip, sign_in
 
 ORIGIN = "https://test"
 
@@ -40,7 +39,7 @@ async def compare(name: str, client: httpx2.AsyncClient, path: str, bodies: dict
     times: dict[str, list[float]] = {who: [] for who in bodies}
     for _ in range(count + 10):
         for who, body in bodies.items():
-            client._transport.client = (new_address(), 1)  # type: ignore[attr-defined]
+            client._transport.client = (new_ip(), 1)  # type: ignore[attr-defined]
             payload = body()
             began = time.perf_counter()
             answer = await client.post(path, json=payload)
@@ -91,17 +90,23 @@ async def cost(server: subprocess.Popen[bytes], url: str, asked: dict[str, dict[
 
 async def main(settings: Settings, count: int) -> None:
     """Print the numbers."""
-    engine = create_engine(settings.database_url)
     app = create_app(settings)
-    app.state.sessions, app.state.lookups = create_sessions(engine), create_lookups(engine)
+    for name in ("ACCOUNT", "ACCOUNT_LONG", "MAILS"):
+        setattr(rate_limits, name, getattr(rate_limits, name)._replace(max_requests=10**6))
+    async with app.router.lifespan_context(app) as state:
+        await measure(app, state or {}, settings, count)
 
-    limits.ACCOUNT = limits.ACCOUNT._replace(most=10**6)
-    limits.ACCOUNT_LONG = limits.ACCOUNT_LONG._replace(most=10**6)
-    limits.MAILS = limits.MAILS._replace(most=10**6)
-    async with app.state.sessions() as db:
-        users = [await with_password(db) for _ in range(20)]
-        cookies = await signed_in(db, users[0])
-    transport = httpx2.ASGITransport(app, client=("10.0.0.1", 1))
+
+async def measure(app: FastAPI, state: Mapping[str, Any], settings: Settings, count: int) -> None:
+    """Compare known and unknown addresses in process, then the CPU time of a server."""
+
+    async def with_state(scope, receive, send) -> None:
+        await app(scope | {"state": dict(state)}, receive, send)
+
+    async with state["sessionmaker"]() as db:
+        users = [await add_user(db, password=PASSWORD) for _ in range(20)]
+        cookies = await sign_in(db, users[0])
+    transport = httpx2.ASGITransport(with_state, client=("10.0.0.1", 1))
     headers = {"origin": ORIGIN}
     async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers) as client:
         turn = iter(range(10**9))
@@ -117,7 +122,7 @@ async def main(settings: Settings, count: int) -> None:
         form = {"name": "Ada", "password": PASSWORD}
         who = {"known": lambda: form | {"email": known()}, "unknown": lambda: form | {"email": new_email()}}
         await compare("sign-up", client, "/api/users", who, count)
-    port = unused_port()
+    port = free_port()
     server = served(settings, port)
     try:
         sent = {"cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
@@ -127,8 +132,6 @@ async def main(settings: Settings, count: int) -> None:
         server.wait()
     stranger, user = found["/public"], found["/guarded"]
     print(f"a request with one query: public {stranger:.3f} ms CPU, signed in {user:.3f} ms, {user / stranger:.2f} x")
-    assert passwords.hasher()
-    await engine.dispose()
 
 
 if __name__ == "__main__":
@@ -137,7 +140,7 @@ if __name__ == "__main__":
     logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        with postgres(home / "postgres", durable=False) as database, valkey(home / "valkey", durable=False) as cache:
+        with run_postgres(home / "postgres") as database, run_valkey(home / "valkey") as cache:
             alembic = Config(toml_file="pyproject.toml")
             alembic.attributes["url"] = database
             command.upgrade(alembic, "head")

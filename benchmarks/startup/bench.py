@@ -22,17 +22,18 @@ import urllib.request
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent.parent / "{{cookiecutter.project_slug}}"
-PARTS = ("app", "filerouter", "devstack", "migrations", "pyproject.toml")
+PARTS = ("app", "packages", "migrations", "pyproject.toml")
 ROUNDS = 7
 IN_PROCESS = """
 import asyncio, time
 from app.main import app
+state = {}
 async def once():
     done = []
     async def receive(): return {"type": "http.request", "body": b""}
     async def send(message): done.append(message)
     scope = {"type": "http", "method": "GET", "path": "/api/hello", "raw_path": b"/api/hello", "query_string": b"",
-             "headers": [], "http_version": "1.1", "scheme": "http", "server": ("x", 80), "client": ("x", 1)}
+             "headers": [], "http_version": "1.1", "scheme": "http", "server": ("x", 80), "client": ("x", 1), "state": state}
     started = time.perf_counter()
     await app(scope, receive, send)
     assert done[0]["status"] == 200
@@ -46,7 +47,7 @@ async def main():
             return {"type": "lifespan.shutdown"}
         return {"type": "lifespan.startup"}
     async def send(message): started.set()
-    lifespan = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send))
+    lifespan = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": state}, receive, send))
     await started.wait()
     print(*[await once() for _ in range(2)])
     end.set()
@@ -98,7 +99,8 @@ def main() -> None:
         (shutil.copytree if (PROJECT / part).is_dir() else shutil.copy)(PROJECT / part, folder / part)
     hidden = {"PYTHONDONTWRITEBYTECODE", "DATABASE_URL", "REDIS_URL"}
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    environment |= {"PYTHONPATH": str(folder), "PORT": "0", "ENVIRONMENT": "development"}
+    sources = [str(folder), *(str(path) for path in folder.glob("packages/*/src"))]
+    environment |= {"PYTHONPATH": os.pathsep.join(sources), "PORT": "0", "ENVIRONMENT": "development"}
     importing = [sys.executable, "-c", "import app.main"]
     runs = [(timed(importing, folder, environment), *dev(folder, environment)) for _ in range(ROUNDS + 1)][1:]
     imports, starts, readies = (statistics.median(column) for column in zip(*runs, strict=True))
