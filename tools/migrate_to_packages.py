@@ -42,7 +42,7 @@ PERSONAL = {"LICENSE"}
 NEXT_STEPS = """
 Next, in the project:
   uv lock
-  uv run ruff check --fix && uv run ruff format
+  uv run ruff format && uv run ruff check --fix
   uv run python -m app.openapi
   uv run alembic merge heads -m "packages"    # while `uv run dev` runs, and only if you have migrations of your own
   make check && uv run pytest"""
@@ -115,7 +115,7 @@ class Template:
         listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", f"{PROJECT}/").decode()
         paths = {path.removeprefix(f"{PROJECT}/") for path in listed.split("\0") if (ROOT / path).is_file()}
         files = {path: self._named(path, (ROOT / PROJECT / path).read_bytes()) for path in paths}
-        if self.hook.EXAMPLE_NOUNS == self.removed:
+        if self.removed == self.hook.EXAMPLE_NOUNS:
             files["openapi.json"] = files["openapi.minimal.json"]
             files = {path: content for path, content in files.items() if not path.endswith("_example.py")}
         del files["openapi.minimal.json"]

@@ -62,6 +62,8 @@ class Rewriter:
                 self._keywords(node, node.func.id)
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 self._parameters(node)
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                self._exports(node)
         return self._apply()
 
     def _import_from(self, node: ast.ImportFrom, module: str) -> None:
@@ -124,9 +126,13 @@ class Rewriter:
             for node in ast.walk(function):
                 if fixture and isinstance(node, ast.Name) and node.id == argument.arg:
                     self._replace(node, fixture)
-                if isinstance(node, ast.Attribute) and ast.unparse(node.value) == argument.arg:
-                    if node.attr in attributes:
-                        self._replace_end(node, node.attr, attributes[node.attr])
+                elif isinstance(node, ast.Attribute) and node.attr in attributes and _is_name(node.value, argument.arg):
+                    self._replace_end(node, node.attr, attributes[node.attr])
+
+    def _exports(self, node: ast.Assign) -> None:
+        for element in ast.walk(node.value):
+            if isinstance(element, ast.Constant) and element.value in self.renamed:
+                self._replace(element, f'"{self.renamed[element.value]}"')
 
     def _is_bound(self, name: str) -> bool:
         """Tell whether the file already uses a name for something else."""
@@ -157,6 +163,10 @@ class Rewriter:
         for start, end, text in sorted(set(self.edits), reverse=True):
             code = code[:start] + text.encode() + code[end:]
         return code.decode()
+
+
+def _is_name(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
 
 
 def rewrite(code: str, names: Names) -> tuple[str, list[str]]:
