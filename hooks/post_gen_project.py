@@ -4,6 +4,7 @@ cookiecutter renders this file, then runs it in the new project with its own int
 only and never the network, because cookiecutter deletes the project if this script fails.
 """
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -87,6 +88,13 @@ def drop_example(project):
     (project / "openapi.minimal.json").replace(project / "openapi.json")
 
 
+def write_checksums(packages):
+    """Record the packages as they are now, so that `saaskit check-packages` finds files that were edited later."""
+    paths = sorted(path.relative_to(packages).as_posix() for path in packages.rglob("*") if path.is_file())
+    lines = [f"{hashlib.sha256((packages / path).read_bytes()).hexdigest()}  {path}\n" for path in paths]
+    (packages / "SHA256SUMS").write_bytes("".join(lines).encode())
+
+
 if __name__ == "__main__":
     answers = json.loads(ANSWERS)
     drop_leftovers(Path())
@@ -95,4 +103,5 @@ if __name__ == "__main__":
     else:
         drop_example(Path())
     name_project(Path(), answers)
+    write_checksums(Path("packages"))
     print(NEXT_STEPS.format(slug=answers["project_slug"]))

@@ -50,7 +50,7 @@ REPORTS = {
         "catch-all-beside-optional",
         {"d/[...path].py": takes("path"), "d/[[...path]].py": takes("path", default="=''")},
         "app/api/d/[[...path]].py (/api/d/{path}): [[...path]] matches the same URLs as [...path] in "
-        "app/api/d/[...path].py. Keep one file.",
+        "app/api/d/[...path].py. Keep one of the two files.",
     ),
     "two catch-alls": (
         "catch-all-twice",

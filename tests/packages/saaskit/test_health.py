@@ -27,7 +27,8 @@ async def check(database_url: str, redis_url: str) -> Readiness:
             upstream.connect(settings),
             create_sessionmaker(engine)() as db,
         ):
-            return await check_readiness(db)
+            available = await cache.is_available()
+            return await check_readiness(db, cache_available=available, upstreams=upstream.readiness())
     finally:
         await engine.dispose()
 

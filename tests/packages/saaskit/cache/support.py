@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 from saaskit.cache import cached
@@ -65,7 +65,7 @@ class Source:
             raise self.error
         return Reading(place=place, number=number)
 
-    def cached(self, **options: Any) -> Callable[[str], Coroutine[Any, Any, Reading]]:
+    def cached(self, **options: Any) -> "CachedReading":
         options = {"revalidate": 60, "expire": 600, "local": 0, "tags": ["all"]} | options
 
         @cached("reading", **options)
@@ -73,6 +73,12 @@ class Source:
             return await self.read(place)
 
         return reading
+
+
+class CachedReading(Protocol):
+    """A cached function of one place."""
+
+    def __call__(self, place: str) -> Coroutine[Any, Any, Reading]: ...
 
 
 async def refreshed(store: Store) -> None:

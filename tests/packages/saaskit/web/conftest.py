@@ -61,7 +61,7 @@ def new_client(new_app: Callable[..., FastAPI]) -> NewClient:
         async with app.router.lifespan_context(app) as state:
 
             async def with_state(scope, receive, send) -> None:
-                scope["state"] = dict(state)
+                scope["state"] = dict(state or {})
                 await app(scope, receive, send)
 
             transport = httpx2.ASGITransport(with_state, client=(ip, 1))

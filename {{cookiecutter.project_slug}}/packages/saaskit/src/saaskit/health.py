@@ -1,11 +1,11 @@
 """Liveness and readiness checks for load balancers."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from saaskit import cache, upstream
 from saaskit.schema import Output
 
 __all__ = ["Health", "Readiness", "check_readiness"]
@@ -29,10 +29,11 @@ class Readiness(Output):
     """The outcome of the last calls; the check itself calls no upstream."""
 
 
-async def check_readiness(db: AsyncSession) -> Readiness:
+async def check_readiness(
+    db: AsyncSession, *, cache_available: bool, upstreams: Mapping[str, Availability]
+) -> Readiness:
     """Return the state of each service; raises DatabaseUnavailable."""
     await db.execute(text("SELECT 1"))
-    cache_state: Availability = "ok" if await cache.is_available() else "unavailable"
-    upstreams = upstream.readiness()
-    degraded = "unavailable" in (cache_state, *upstreams.values())
-    return Readiness(status="degraded" if degraded else "ok", cache=cache_state, upstreams=upstreams)
+    cache: Availability = "ok" if cache_available else "unavailable"
+    degraded = "unavailable" in (cache, *upstreams.values())
+    return Readiness(status="degraded" if degraded else "ok", cache=cache, upstreams=dict(upstreams))

@@ -13,11 +13,12 @@ decorator      `@cached`: a cached function, the keys of its calls, its values a
 loader         read an entry, compute it once, refresh it
 store          the cache of one process: entries and their states, calls in progress, invalidation
 redis_backend  the commands on Valkey or Redis, and the outage switch
-context        the current user, and the header Cache-Status
+
+The user and the header Cache-Status of the current request or job are in `saaskit.cache_context`.
 """
 
-from saaskit.cache.context import CacheStatus, vary_by_user
 from saaskit.cache.decorator import cached
 from saaskit.cache.store import connect, is_available, revalidate_tag, update_tag
+from saaskit.cache_context import CacheStatus, vary_by_user
 
 __all__ = ["CacheStatus", "cached", "connect", "is_available", "revalidate_tag", "update_tag", "vary_by_user"]

@@ -12,22 +12,26 @@ from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property, wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
-from saaskit.cache.context import Audience, collected, current_identity, identity_for, record
 from saaskit.cache.loader import Loader
 from saaskit.cache.redis_backend import EntryKeys, tag_version_keys
 from saaskit.cache.store import MemoryEntry, Windows, current_store
+from saaskit.cache_context import ANONYMOUS, Identity, current_identity, current_outcomes, record
 from saaskit.errors import NotFound
 
 Tags = Callable[..., Iterable[str]] | Iterable[str]
 # Equal values of these types have equal JSON, if their types are equal (1 == True, 0.0 == -0.0).
 _STRING = frozenset({str})
 _SIMPLE = frozenset({str, int, bool, type(None), UUID})
+
+
+Audience = Literal["caller", "tenant", "everyone"]
+"""Users that share an entry: one user, all users of a tenant, or all users."""
 
 
 @dataclass(eq=False)
@@ -46,9 +50,23 @@ class CachedFunction:
         """Created at the first call, because building a schema takes a millisecond."""
         return Codec(self.call)
 
+    def identity(self) -> Identity:
+        """Return the part of the current identity that the audience distinguishes.
+
+        Raises LookupError for the audience "tenant" if the current user has none.
+        """
+        if self.audience == "everyone":
+            return ANONYMOUS
+        identity = current_identity()
+        if self.audience == "caller":
+            return identity
+        if not identity.tenant:
+            raise LookupError("audience='tenant' needs a tenant: call vary_by_user(user_id, tenant) first")
+        return Identity(tenant=identity.tenant)
+
     def memory_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
         """Return the call's key in this process. In the usual case no JSON is written."""
-        identity = current_identity() if self.audience == "caller" else identity_for(self.audience)
+        identity = current_identity() if self.audience == "caller" else self.identity()
         if not kwargs:
             if _STRING.issuperset(map(type, args)):
                 return self, identity, args
@@ -67,7 +85,7 @@ class CachedFunction:
         bound = self.codec.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         try:
-            encoded = encode_arguments([identity_for(self.audience), bound.arguments])
+            encoded = encode_arguments([self.identity(), bound.arguments])
         except TypeError as error:
             raise TypeError(f"{self.name}: an argument cannot be part of a cache key: {error}") from None
         return hashlib.blake2b(encoded, digest_size=16).hexdigest()
@@ -156,7 +174,7 @@ def cached(
             store, key = current_store(), function.memory_key(args, kwargs)
             entry = store.memory.entries.get(key)
             if entry is not None and entry.trusted_until > (now := store.monotonic()):
-                if (outcomes := collected()) is not None:
+                if (outcomes := current_outcomes()) is not None:
                     outcomes.append((name, "stale" if entry.stale else "hit", entry.fresh_until - now))
                 return entry.value if entry.shared else _value(function, entry)
             flight = store.flights.get(key)

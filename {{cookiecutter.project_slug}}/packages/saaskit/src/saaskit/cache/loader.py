@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from saaskit.cache.context import Outcome, identity_for, vary_by_user
 from saaskit.cache.redis_backend import FAILED, MAX_LEASE_SECONDS, CacheUnavailable, Stored, TagVersions
 from saaskit.cache.store import Entry, MemoryEntry, State, Store, jittered, unpack
+from saaskit.cache_context import Outcome, vary_by_user
 from saaskit.errors import NotFound, Problem
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class Loader:
         created_at = jittered(self.store.clock(), self.windows)
         # The function must not see more of the user than its audience distinguishes: cached functions that
         # it calls would return values for that user. A load is a task, so this changes only its own context.
-        identity = identity_for(self.function.audience)
+        identity = self.function.identity()
         vary_by_user(identity.user, identity.tenant)
         try:
             value = await self.function.call(*self.args, **self.kwargs)

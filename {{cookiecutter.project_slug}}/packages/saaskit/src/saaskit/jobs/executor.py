@@ -16,7 +16,7 @@ from opentelemetry import propagate, trace
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from saaskit.cache import vary_by_user
+from saaskit.cache_context import vary_by_user
 from saaskit.db import create_engine, create_sessionmaker
 from saaskit.jobs import queries
 from saaskit.jobs.failures import (

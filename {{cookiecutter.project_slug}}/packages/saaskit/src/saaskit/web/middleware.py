@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from saaskit import tracing
-from saaskit.cache import CacheStatus
+from saaskit.cache_context import CacheStatus
 from saaskit.errors import Forbidden
 from saaskit.web.problems import ErrorPage, OnRefusal, problem_response
 

@@ -1,10 +1,22 @@
-"""The request or job that calls cached functions: its user, and the outcomes of the calls (RFC 9211)."""
+"""The cache's part of a request or job: the user that it is for, and the outcomes of its cached calls.
+
+The web layer and the job executor import this module and not `saaskit.cache`, so they also work with a cache
+that a product has taken over.
+"""
 
 from contextvars import ContextVar, Token
 from typing import Literal, NamedTuple
 
-Audience = Literal["caller", "tenant", "everyone"]
-"""Users that share an entry: one user, all users of a tenant, or all users."""
+__all__ = [
+    "ANONYMOUS",
+    "CacheStatus",
+    "Identity",
+    "Outcome",
+    "current_identity",
+    "current_outcomes",
+    "record",
+    "vary_by_user",
+]
 
 
 class Identity(NamedTuple):
@@ -22,26 +34,9 @@ current_identity = _identity.get
 def vary_by_user(user_id: str, tenant: str = "") -> None:
     """Give this user separate cache entries for the rest of the request or job.
 
-    A cached function has separate entries for each user, unless it declares `audience="tenant"` or
-    `audience="everyone"`. The code that authenticates the user calls this once per request or job.
     Call it from `async` code: a context variable that is set in a worker thread is lost.
     """
     _identity.set(Identity(tenant, user_id))
-
-
-def identity_for(audience: Audience) -> Identity:
-    """Return the part of the identity that the audience distinguishes.
-
-    Raises LookupError for "tenant" if the current user has none.
-    """
-    if audience == "everyone":
-        return ANONYMOUS
-    identity = current_identity()
-    if audience == "caller":
-        return identity
-    if not identity.tenant:
-        raise LookupError("audience='tenant' needs a tenant: call vary_by_user(user_id, tenant) first")
-    return Identity(tenant=identity.tenant)
 
 
 Outcome = Literal["hit", "stale", "stale-if-error", "miss", "collapsed", "error", "degraded"]
@@ -62,12 +57,12 @@ Outcomes = list[tuple[str, Outcome, float]]
 """Name of the function, outcome, remaining freshness in seconds."""
 
 _collected: ContextVar[Outcomes | None] = ContextVar("cache_status", default=None)
-collected = _collected.get
+current_outcomes = _collected.get
 """Return the outcomes of the current `with CacheStatus():` block, or None outside of one."""
 
 
 class CacheStatus:
-    """Collects the outcomes of the cached calls in a block: `with CacheStatus() as status: …`."""
+    """Collects `Cache-Status` (RFC 9211) in a block: `with CacheStatus() as status: …`."""
 
     def __init__(self) -> None:
         self._outcomes: Outcomes = []
@@ -91,5 +86,5 @@ class CacheStatus:
 
 def record(name: str, outcome: Outcome, ttl: float = 0.0) -> None:
     """Add an outcome to the current block, if there is one."""
-    if (outcomes := collected()) is not None:
+    if (outcomes := current_outcomes()) is not None:
         outcomes.append((name, outcome, ttl))
