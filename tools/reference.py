@@ -56,6 +56,8 @@ def choices(annotation: ast.expr) -> str:
 def default(value: ast.expr | None) -> str:
     """Return a default as it would be written in `.env`."""
     text = ast.unparse(value) if value else ""
+    if "DEVELOPMENT_KEY" in text:
+        return "a public key; refused in production"
     text = re.sub(r"^SecretStr\((.*)\)$", r"\1", text).strip("'\"")
     if re.fullmatch(r"\d+( \* \d+)+", text):
         text = str(math.prod(map(int, text.split(" * "))))
@@ -64,7 +66,7 @@ def default(value: ast.expr | None) -> str:
 
 def make(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield the targets of a Makefile."""
-    for name, meaning in re.findall(r"^(\w+):.*## (.*)$", (folder / "Makefile").read_text(), re.MULTILINE):
+    for name, meaning in re.findall(r"^([\w-]+):.*## (.*)$", (folder / "Makefile").read_text(), re.MULTILINE):
         yield f"`make {name}`", meaning
 
 
