@@ -105,7 +105,7 @@ def token_in(message: EmailMessage) -> str:
 
 
 def logged_by_the_application(caplog: pytest.LogCaptureFixture) -> str:
-    """Return the log of product and platform. Other libraries log the test's own client and server."""
+    """Return what the product and the platform logged, without the servers and clients of the test."""
     ours = [record for record in caplog.records if record.name.startswith(("app.", "saaskit."))]
     return "\n".join(record.getMessage() for record in ours)
 

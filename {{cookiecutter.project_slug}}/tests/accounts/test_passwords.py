@@ -160,15 +160,16 @@ async def test_a_page_reflects_nothing_that_runs(client):
     assert "<script>" not in answer.text and "<b>" not in answer.text
 
 
-@pytest.mark.parametrize(
-    "token", ["", "null", "0", "x" * 101, "x" * 500_000, "\x00", "ä", "../x"], ids=lambda t: t[:9]
-)
 @pytest.mark.requirement("ACCT-5")
-async def test_odd_tokens_get_the_same_refusal(client, token):
-    assert await reset(client, token) == 422
-    assert (
-        await client.get("/api/password-reset/confirmation", params={"token": token[:3000]})
-    ).status_code in (200, 422)
+async def test_invalid_tokens_are_refused(client):
+    for token in ("null", "0", "\x00", "ä", "../x"):
+        assert await reset(client, token) == 422
+        state = await client.get("/api/password-reset/confirmation", params={"token": token})
+        assert state.json() == {"valid": False, "expires_at": None}
+    for token in ("", "x" * 101, "x" * 3000):
+        assert await reset(client, token) == 422
+        state = await client.get("/api/password-reset/confirmation", params={"token": token})
+        assert state.status_code == 422
 
 
 @pytest.mark.requirement("ACCT-5")

@@ -141,14 +141,11 @@ async def test_a_disabled_user_is_out_at_once(signed_in_client, user, db):
     assert await status(signed_in_client) == 401
 
 
-@pytest.mark.parametrize(
-    "value", ["", "x", "A" * 43, "A" * 8192, "%00", "ä", '"quoted"', "a;b", "../..", "null", "\x00"]
-)
 @pytest.mark.requirement("SES-8")
-async def test_a_garbled_cookie_is_nobody(client, value):
-    sent = {"cookie": f"{cookies.SESSION}={value}".encode("latin-1")}
-    answer = await client.get("/api/session", headers=sent)
-    assert answer.status_code in (400, 401)
+async def test_an_invalid_cookie_is_401(client):
+    for value in ("", "x", "A" * 43, "A" * 8192, "%00", "ä", '"quoted"', "a;b", "../..", "null", "\x00"):
+        sent = {"cookie": f"{cookies.SESSION}={value}".encode("latin-1")}
+        assert (await client.get("/api/session", headers=sent)).status_code == 401
 
 
 @pytest.mark.requirement("SES-8")

@@ -161,14 +161,13 @@ async def test_a_forged_device_helps_nobody(client, db):
 async def test_spraying_from_one_network_is_429(client, network, events):
     if network.endswith("::"):
         network = f"2001:db8:{new_ip().split('.')[1]}:{new_ip().split('.')[2]}::"
-    statuses, answer = [], None
+    answers = []
     for number in range(rate_limits.NETWORK.max_requests + 1):
         client.ip = f"{network}{number:x}" if ":" in network else network
-        answer = await post_session(client, new_email(), "wrong wrong wrong")
-        statuses.append(answer.status_code)
-    assert statuses[-1] == 429
-    assert set(statuses[:-1]) <= {401, 429}
-    assert answer and int(answer.headers["retry-after"]) >= 1
+        answers.append(await post_session(client, new_email(), "wrong wrong wrong"))
+    statuses = [answer.status_code for answer in answers]
+    assert statuses == [401] * rate_limits.NETWORK.max_requests + [429]
+    assert int(answers[-1].headers["retry-after"]) >= 1
     assert (await events())[-1] == "session.throttled"
 
 
@@ -199,7 +198,7 @@ async def test_other_types_are_422_and_not_echoed(client):
 async def test_a_field_sent_twice_is_refused(client, db, mailbox):
     body = "email=a%40example.com&email=b%40example.com&password=x"
     kind = {"content-type": "application/x-www-form-urlencoded"}
-    assert (await client.post("/api/session", content=body, headers=kind)).status_code in (415, 422)
+    assert (await client.post("/api/session", content=body, headers=kind)).status_code == 422
     twice = "token=a&token=b&password=x"
     answer = await client.post("/api/password-reset/confirmation", content=twice, headers=kind)
     assert answer.status_code == 400

@@ -274,13 +274,13 @@ async def test_prehijacking_fails(client, other, mailbox):
 async def test_a_mailbox_gets_five_mails_an_hour(client, mailbox, state, db):
     alice = (await add_user(db)).email
     answers = []
-    for number in range(30):
-        client.ip = f"10.9.{number}.1"
+    for number in range(rate_limits.MAILS.max_requests + 4):
+        client.ip = new_ip()
         path, body = "/api/password-reset", {"email": alice}
         if number % 3 == 0:
             path, body = "/api/users", form(email=alice)
         answers.append((await client.post(path, json=body)).status_code)
-    assert answers == [202] * 30
+    assert set(answers) == {202}
     assert len(await mailbox()) == rate_limits.MAILS.max_requests
 
 

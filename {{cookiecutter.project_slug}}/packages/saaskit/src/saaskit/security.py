@@ -50,8 +50,6 @@ _MAX_READINGS = 8
 two readings; `(` or `{` for `c` double them."""
 _SUBSTITUTES = str.maketrans("@{[<!|$+", "4(((1157")
 _zxcvbn_lock = Lock()  # zxcvbn keeps the user's words in a global
-MEMORY_KIB = 47_104
-"""Memory of one hash: with one pass OWASP's first choice of parameters, about 40 ms."""
 
 
 @lru_cache
