@@ -61,7 +61,7 @@ def test_no_template_syntax_ships(variant: str, request: pytest.FixtureRequest):
 
 @pytest.mark.parametrize("variant", ["whole", "minimal"])
 def test_migrations_have_one_head(variant: str, request: pytest.FixtureRequest):
-    """No migration depends on one that its variant does not have. See "A migration" in CONTRIBUTING.md."""
+    """No migration depends on one that its variant does not have. See "Add a migration" in CONTRIBUTING.md."""
     folder = request.getfixturevalue(variant) / "migrations/versions"
     text = "\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
     revisions = re.findall(r"^revision = \"(\w+)\"", text, re.MULTILINE)

@@ -168,7 +168,7 @@ def migrated(project: Repository) -> Iterator[None]:
 def test_a_migration_reaches_projects_with_and_without_the_example(origin: Repository):
     """CONTRIBUTING.md describes how to create it, docs/how-to/upgrade.md how a team merges it with its own."""
     teams = [linked(origin, "yes"), linked(origin, "no")]
-    (write,) = console_blocks("CONTRIBUTING.md", "A migration")
+    (write,) = console_blocks("CONTRIBUTING.md", "Add a migration")
     _, _, join = console_blocks("docs/how-to/upgrade.md", "A project that was generated")
     template = Repository(origin.path(PROJECT.name))
     with migrated(template):
