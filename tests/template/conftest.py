@@ -1,4 +1,4 @@
-"""Generate projects into temporary folders, from what this checkout holds."""
+"""Fixtures that generate projects from this checkout into temporary folders."""
 
 import os
 from collections.abc import Callable
@@ -17,7 +17,7 @@ SUITE = "tests of a generated project"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="write the golden files anew (make golden)")
+    parser.addoption("--update-golden", action="store_true", help="update the golden files (make golden)")
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def record_suite(record_property: Callable[[str, object], None]) -> Callable[[str, str], None]:
-    """Keep the summary of a generated project's own tests for the end of this run."""
+    """Show the summary of a generated project's tests at the end of this run."""
 
     def record(variant: str, output: str) -> None:
         record_property(SUITE, f"{variant}: {output.strip().splitlines()[-1].strip('= ')}")
@@ -55,7 +55,7 @@ def output(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def generate(template: Path, output: Path) -> Bake:
-    """Run cookiecutter into `output`, as a person would."""
+    """Run cookiecutter into `output`."""
 
     def run(*options: str, stdin: str | None = None, **answers: str) -> CompletedProcess[str]:
         return bake(template, output, *options, stdin=stdin, **answers)
@@ -64,7 +64,7 @@ def generate(template: Path, output: Path) -> Bake:
 
 
 def _project(name: str, example: str):
-    """One default project for all tests that only read it."""
+    """Return a fixture: one project with default answers, for all tests that only read it."""
 
     @pytest.fixture(scope="session", name=name)
     def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -1,4 +1,4 @@
-"""Small repositories for tests: a template that changes, a team that works."""
+"""Git repositories for tests: of the template, and of a team that uses it."""
 
 import os
 import re
@@ -13,15 +13,15 @@ PEOPLE = {
     for role in ("AUTHOR", "COMMITTER")
     for field, value in (("NAME", "Ada"), ("EMAIL", "ada@example.com"))
 }
-NOWHERE = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+NO_CONFIG = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
 
 
 class Repository:
-    """A work tree, and what is done there as somebody without settings of their own."""
+    """A work tree. Its commands run with a fixed author and without the git configuration of the machine."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environment = {**os.environ, **PEOPLE, **NOWHERE}
+        self.environment = {**os.environ, **PEOPLE, **NO_CONFIG}
 
     def run(self, *command: str, fails: bool = False) -> str:
         done = subprocess.run(
@@ -58,20 +58,20 @@ class Repository:
 
 
 def template_repository(folder: Path) -> Repository:
-    """The template as this checkout holds it, with a history of one commit."""
+    """Return a repository with the template of this checkout in one commit."""
     repository = Repository(copy_template(folder))
     repository.git("init", "--quiet", "--initial-branch", "main")
-    repository.commit("The template of the past")
+    repository.commit("The first version")
     return repository
 
 
 def redirect(url: str, folder: Path) -> dict[str, str]:
-    """Settings by which git finds a repository of this machine behind that URL."""
+    """Return environment variables with which git uses a local folder for the URL."""
     return {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{folder}.insteadOf", "GIT_CONFIG_VALUE_0": url}
 
 
-def page_says(page: str, heading: str) -> list[str]:
-    """The terminals that a page shows below a heading, each as a script."""
+def console_blocks(page: str, heading: str) -> list[str]:
+    """Return the console blocks of a page below a heading, each as a script."""
     text = (ROOT / page).read_text(encoding="utf-8")
     below = re.split(rf"^#+ {re.escape(heading)}\n", text, flags=re.MULTILINE)[1]
     section = re.split(r"^#+ ", below, flags=re.MULTILINE)[0]

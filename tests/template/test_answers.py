@@ -1,4 +1,4 @@
-"""What people answer: good answers arrive unchanged, bad ones are refused together, and nothing is left behind."""
+"""Answers: valid ones arrive unchanged, invalid ones are all reported at once, and no file is left behind."""
 
 import json
 import tomllib
@@ -14,19 +14,19 @@ def pyproject(output: Path, slug: str) -> dict:
     return tomllib.loads((output / slug / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def left(output: Path) -> list[Path]:
-    """What a refusal left behind, beside and below the output folder."""
+def remains(output: Path) -> list[Path]:
+    """Return the files that a refusal left beside and below the output folder."""
     return [path for path in output.parent.rglob("*") if path != output]
 
 
-def test_six_questions_at_most_each_with_a_human_prompt():
+def test_there_are_six_questions_each_with_a_prompt():
     asked = json.loads((ROOT / "cookiecutter.json").read_text())
     questions = {key for key in asked if not key.startswith("_")}
     assert questions == {"project_name", "project_slug", "description", "author", "license", "example"}
     assert set(asked["__prompts__"]) == questions
 
 
-def test_enter_is_enough(generate: Bake, output: Path):
+def test_the_defaults_are_valid(generate: Bake, output: Path):
     done = generate(stdin="\n" * 6)
     assert done.returncode == 0, done.stderr
     assert "[6/6]" in done.stdout
@@ -34,7 +34,7 @@ def test_enter_is_enough(generate: Bake, output: Path):
     assert [path.name for path in output.iterdir()] == ["acme"]
 
 
-def test_one_answer_names_the_rest(generate: Bake, output: Path):
+def test_the_product_name_determines_the_other_defaults(generate: Bake, output: Path):
     assert generate(project_name="Night Owl").returncode == 0
     project = pyproject(output, "night-owl")
     assert project["name"] == "night-owl"
@@ -43,10 +43,10 @@ def test_one_answer_names_the_rest(generate: Bake, output: Path):
     assert "Copyright (c) The Night Owl team." in (output / "night-owl" / "LICENSE").read_text()
 
 
-def test_the_result_says_what_to_do_next_in_three_lines(generate: Bake):
-    said = generate().stdout.strip().splitlines()
-    assert said[0] == "acme is ready. Next:"
-    assert [line.split("#")[0].split() for line in said[1:]] == [
+def test_the_output_names_the_next_three_commands(generate: Bake):
+    lines = generate().stdout.strip().splitlines()
+    assert lines[0] == "acme is ready. Next:"
+    assert [line.split("#")[0].split() for line in lines[1:]] == [
         ["cd", "acme"],
         ["uv", "run", "dev"],
         ["uv", "run", "pytest"],
@@ -75,7 +75,7 @@ def test_unusual_names_arrive_unchanged(generate: Bake, output: Path, name: str,
 
 
 @pytest.mark.parametrize("slug", ["app", "test", "migrations", "007"])
-def test_slugs_that_look_reserved_and_are_not(generate: Bake, output: Path, slug: str):
+def test_slugs_that_only_look_reserved_are_accepted(generate: Bake, output: Path, slug: str):
     assert generate(project_slug=slug).returncode == 0
     assert pyproject(output, slug)["name"] == slug
 
@@ -101,44 +101,44 @@ def test_slugs_that_look_reserved_and_are_not(generate: Bake, output: Path, slug
     ],
     ids=str,
 )
-def test_bad_answers_are_refused_together_in_words(
+def test_invalid_answers_are_all_explained_at_once(
     generate: Bake, output: Path, answers: dict[str, str], complaints: list[str]
 ):
     done = generate(**answers)
     assert done.returncode != 0
     for complaint in complaints:
         assert complaint in done.stderr
-    assert not left(output)
+    assert not remains(output)
 
 
 def test_template_syntax_in_an_answer_is_refused(generate: Bake, output: Path):
-    """Typed at a prompt it is a text like any other; an update would pass it on as an option, and run it."""
+    """At a prompt it is harmless, but `cruft update` would pass it as an option, and cookiecutter would render it."""
     done = generate(stdin="{% raw %}\nacme\n{{ 7*7 }}\n{# no #}\n\n\n")
     assert [line.split()[0] for line in done.stderr.splitlines() if line.startswith("  ")][:3] == [
         "project_name",
         "description",
         "author",
     ]
-    assert not left(output)
+    assert not remains(output)
 
 
 def test_an_answer_is_never_code(generate: Bake, output: Path):
     generate(author="'''); open('owned', 'w') #", description="\"\"\"; open('owned', 'w') #")
-    assert not left(output)
+    assert not remains(output)
 
 
-def test_unknown_licences_and_booleans_are_refused(generate: Bake, output: Path):
+def test_unknown_licenses_and_booleans_are_refused(generate: Bake, output: Path):
     assert generate(license="GPL").returncode != 0
     assert generate(example="perhaps").returncode != 0
-    assert not left(output)
+    assert not remains(output)
 
 
 def test_refused_answers_leave_an_existing_folder_alone(generate: Bake, output: Path):
-    mine = output / "acme" / "mine.txt"
-    mine.parent.mkdir(parents=True)
-    mine.write_text("precious")
+    existing = output / "acme" / "existing.txt"
+    existing.parent.mkdir(parents=True)
+    existing.write_text("precious")
     assert generate("--overwrite-if-exists", author='"').returncode != 0
-    assert mine.read_text() == "precious"
+    assert existing.read_text() == "precious"
 
 
 @pytest.mark.parametrize("example", ["yes", "no"])

@@ -1,6 +1,6 @@
-"""A generated project under `dev`, in a real browser: signing in, and what pages of others can do.
+"""A generated project under `dev`, in a real browser: signing in, and attacks from a page on another site.
 
-Needs Chromium or Chrome on the machine; CHROMIUM names one that is not on the PATH.
+Requires Chromium or Chrome. CHROMIUM names one that is not on the PATH.
 """
 
 import os
@@ -51,7 +51,7 @@ ATTACKS = """async (site) => {
 
 
 class Site:
-    """A running `dev`, and what it printed."""
+    """A running `dev` and its output."""
 
     def __init__(self, project: Path, log: Path) -> None:
         self.log = log
@@ -71,15 +71,15 @@ class Site:
         self.printed(r"identity \| (FOR DEVELOPMENT ONLY)", 60)
 
     def printed(self, pattern: str, seconds: float = 10) -> str:
-        """The first group of what it has printed, or prints soon."""
+        """Return the first group of the pattern, as soon as the output matches."""
         deadline = time.monotonic() + seconds
         while not (found := re.search(pattern, self.log.read_text(errors="replace"))):
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text(errors="replace")
             time.sleep(0.05)
         return found[1]
 
-    def answered(self, request: str) -> list[str]:
-        """The statuses of this method and path so far."""
+    def statuses(self, request: str) -> list[str]:
+        """Return the statuses of this method and path in the log so far."""
         method, path = request.split()
         line = rf"method={method} path={path} status=(\d+)"
         return re.findall(line, self.log.read_text(errors="replace"))
@@ -107,14 +107,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A tab of a browser that has never been anywhere."""
+    """A tab in a new browser profile."""
     context = browser.new_context()
     yield context.new_page()
     context.close()
 
 
 def sign_in(page: Page, site: Site) -> None:
-    """As a person does, at the provider that `dev` brings."""
+    """Sign in at the local provider that `dev` starts."""
     page.goto(f"{site.url}/api/auth/login/local?next=/docs")
     page.get_by_role("button", name="grace@example.com").click()
     page.wait_for_url(f"{site.url}/docs")
@@ -123,7 +123,7 @@ def sign_in(page: Page, site: Site) -> None:
 
 @pytest.fixture
 def evil(site: Site, tmp_path: Path) -> Iterator[str]:
-    """A page on another site (127.0.0.1 is not localhost)."""
+    """The URL of a page on another site: 127.0.0.1 is not localhost."""
     (tmp_path / "index.html").write_text(EVIL.format(site=site.url))
     quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(tmp_path))) as server:
@@ -132,45 +132,48 @@ def evil(site: Site, tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def test_signing_in_at_the_local_provider(page: Page, site: Site):
-    """SES-3: the cookie is kept, and no script sees it."""
+@pytest.mark.requirement("SES-3")
+def test_the_session_cookie_is_kept_and_hidden_from_scripts(page: Page, site: Site):
     sign_in(page, site)
     (cookie,) = [each for each in page.context.cookies() if each.get("name") == "__Host-session"]
     assert (cookie.get("httpOnly"), cookie.get("secure"), cookie.get("sameSite")) == (True, True, "Lax")
     assert page.evaluate("document.cookie") == ""
-    assert page.evaluate("fetch('/api/me').then(answer => answer.status)") == 200
-    assert page.evaluate("fetch('/api/session', {method: 'DELETE'}).then(answer => answer.status)") == 204
-    assert page.evaluate("fetch('/api/me').then(answer => answer.status)") == 401
+    assert page.evaluate("fetch('/api/me').then(response => response.status)") == 200
+    assert page.evaluate("fetch('/api/session', {method: 'DELETE'}).then(response => response.status)") == 204
+    assert page.evaluate("fetch('/api/me').then(response => response.status)") == 401
 
 
-def test_docs_need_nothing_from_elsewhere_and_sign_in(page: Page, site: Site):
-    """Sign-up by the form of /docs, the link from the mail, then the form above it."""
+def test_the_docs_page_loads_nothing_from_other_hosts_and_signs_users_in(page: Page, site: Site):
+    """Sign up, follow the e-mailed link, reset the password, then sign in with the form on /docs."""
     trouble: list[str] = []
     page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
     page.on("request", lambda request: trouble.append(request.url) if not request.url.startswith(site.url) else None)
     page.goto(f"{site.url}/docs")
     page.get_by_text("/api/products").first.wait_for()
-    # The page asks who is signed in, and Chromium reports the 401 of a stranger.
+    # The page requests the current session. Chromium reports its 401 response as an error.
     assert [each for each in trouble if "401" not in each] == []
     body = '{"email": "eve@example.com", "name": "Eve", "password": "four random words here"}'
     join = f"fetch('/api/users', {{method: 'POST', body: '{body}', headers: {{'Content-Type': 'application/json'}}}})"
-    assert page.evaluate(f"{join}.then(answer => answer.status)") == 202
+    assert page.evaluate(f"{join}.then(response => response.status)") == 202
     token = site.printed(r"token=(\S+)", 30)
     page.goto(f"{site.url}/api/users/confirmation?token={token}")
     page.get_by_label("The password that you chose").fill("four random words here")
     page.get_by_role("button").click()
-    page.get_by_text("Sign in with eve@example.com").wait_for()
+    page.get_by_text("You can sign in as eve@example.com now").wait_for()
     ask = "fetch('/api/password-reset', {method: 'POST', body: '{\"email\": \"eve@example.com\"}', "
     ask += "headers: {'Content-Type': 'application/json'}})"
     page.goto(f"{site.url}/docs")
-    assert page.evaluate(f"{ask}.then(answer => answer.status)") == 202
+    assert page.evaluate(f"{ask}.then(response => response.status)") == 202
     reset = site.printed(r"(/api/password-reset/confirmation\?token=\S+)", 30)
     page.goto(site.url + reset)
-    for password, told in (("aaaaaaaaaaaaaaaa", "too easy to guess"), ("four random words here", "Sign in with it")):
+    for password, text in (
+        ("aaaaaaaaaaaaaaaa", "too easy to guess"),
+        ("four random words here", "Your password is changed"),
+    ):
         page.get_by_label("New password").fill(password)
         page.get_by_role("button").click()
-        page.get_by_text(told).wait_for()
-        if told == "too easy to guess":
+        page.get_by_text(text).wait_for()
+        if text == "too easy to guess":
             page.get_by_role("link", name="Back").click()
     page.goto(f"{site.url}/docs")
     page.get_by_placeholder("e-mail").fill("eve@example.com")
@@ -179,19 +182,22 @@ def test_docs_need_nothing_from_elsewhere_and_sign_in(page: Page, site: Site):
     page.get_by_text("Signed in as eve@example.com").wait_for()
 
 
-def test_csrf_a_foreign_page_changes_and_reads_nothing(page: Page, site: Site, evil: str):
-    """CSRF-1, -2, -4, -8, -11 in a browser that is signed in: what the server answered is in its log."""
+@pytest.mark.requirement("CSRF-1", "CSRF-2", "CSRF-4", "CSRF-8", "CSRF-11")
+def test_a_page_on_another_site_can_neither_read_nor_change_anything(page: Page, site: Site, evil: str):
+    """The browser is signed in. The statuses of its requests are in the log of `dev`."""
     sign_in(page, site)
     page.goto(evil)
     tried = page.evaluate(ATTACKS, site.url)
     assert {name: tried[name] for name in ("read", "patch", "delete")} == dict.fromkeys(
         ("read", "patch", "delete"), "TypeError"
     ), "unreadable, and refused at the preflight"
-    page.wait_for_timeout(500)
-    assert len(site.answered("POST /api/session")) >= 4, "blob, form, beacon, sandboxed form"
-    assert set(site.answered("POST /api/session")) - {"204"} == {"403"}
-    assert set(site.answered("PATCH /api/me")) <= {"403"}
+    deadline = time.monotonic() + 10
+    while len(site.statuses("POST /api/session")) < 4:  # blob, form, beacon, sandboxed form
+        assert time.monotonic() < deadline, site.log.read_text(errors="replace")
+        page.wait_for_timeout(50)
+    assert set(site.statuses("POST /api/session")) - {"204"} == {"403"}
+    assert set(site.statuses("PATCH /api/me")) <= {"403"}
     assert "/docs" not in (page.frames[1].url or ""), "not framable"
     page.goto(f"{site.url}/docs")
     page.get_by_text("Signed in as grace@example.com").wait_for()
-    assert page.evaluate("fetch('/api/me').then(answer => answer.json()).then(me => me.name)") == "Grace Hopper"
+    assert page.evaluate("fetch('/api/me').then(response => response.json()).then(me => me.name)") == "Grace Hopper"

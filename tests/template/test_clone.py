@@ -1,14 +1,14 @@
-"""The branch `example`: a team clones it, works, and pulls what the template has become."""
+"""The branch `example`: a team clones it, changes its clone, and pulls later versions of the template."""
 
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.template.repositories import Repository, page_says, redirect, template_repository
+from tests.template.repositories import Repository, console_blocks, redirect, template_repository
 from tools.bake import PROJECT
 
-CLONE, PULL = page_says("docs/how-to/use-as-a-team-starting-point.md", "Clone")
+CLONE, PULL = console_blocks("docs/how-to/use-as-a-team-starting-point.md", "Clone")
 PING = "async def get() -> str:\n    return 'pong'\n"
 
 
@@ -21,13 +21,13 @@ def origin(tmp_path: Path) -> Repository:
 
 
 def render(origin: Repository) -> str:
-    """Run the script, and give the new tip."""
+    """Run the script, and return the new tip of the branch."""
     origin.python("-m", "tools.example")
     return origin.git("rev-parse", "example")
 
 
 def clone(origin: Repository) -> Repository:
-    """Do what the page says, in a folder of the team, with a host of the team's own."""
+    """Follow the page in a folder of the team, with a git host of the team."""
     here = Repository(origin.folder.parent)
     here.git("init", "--quiet", "--bare", "hosted")
     here.environment |= {"TEMPLATE": str(origin.folder)}
@@ -38,7 +38,7 @@ def clone(origin: Repository) -> Repository:
     return team
 
 
-def test_one_commit_for_each_change_on_top_of_the_last(origin: Repository, whole: Path):
+def test_the_branch_gets_one_commit_for_each_change_of_the_project(origin: Repository, whole: Path):
     first = render(origin)
     listed = origin.git("ls-tree", "-r", "-z", "--name-only", first).rstrip("\0").split("\0")
     assert set(listed) == {path.relative_to(whole).as_posix() for path in whole.rglob("*") if path.is_file()}
@@ -49,18 +49,18 @@ def test_one_commit_for_each_change_on_top_of_the_last(origin: Repository, whole
     assert origin.git("log", "-1", "--format=%s", first).startswith("Render ")
 
     origin.edit("CONTRIBUTING.md", "# Contributing", "# How to contribute")
-    origin.commit("Change what no project sees")
+    origin.commit("Change a file outside of the project")
     assert render(origin) == first
 
     origin.edit(f"{PROJECT.name}/AGENTS.md", "# For agents", "# For machines")
-    sha = origin.commit("Change what every project sees")
+    sha = origin.commit("Change a file of the project")
     origin.add("in the work tree only", "and not in the commit")
     second = render(origin)
     assert origin.git("rev-list", "--parents", "-1", second) == f"{second} {first}"
-    assert origin.git("log", "-1", "--format=%s", second) == f"Render {sha[:7]}: Change what every project sees"
+    assert origin.git("log", "-1", "--format=%s", second) == f"Render {sha[:7]}: Change a file of the project"
 
 
-def test_a_team_pulls_what_is_new_and_loses_what_is_gone(origin: Repository):
+def test_pulling_adds_new_files_and_removes_deleted_ones(origin: Repository):
     render(origin)
     team = clone(origin)
     team.add("app/api/ping.py", PING)
@@ -73,7 +73,7 @@ def test_a_team_pulls_what_is_new_and_loses_what_is_gone(origin: Repository):
     origin.commit("A new version")
     render(origin)
 
-    assert page_says("docs/how-to/upgrade.md", "A project that was cloned") == [PULL]
+    assert console_blocks("docs/how-to/upgrade.md", "A project that was cloned") == [PULL]
     team.bash(PULL)
     assert team.path("app/api/ping.py").read_text() == PING
     assert "## How we run it" in team.path("README.md").read_text()
@@ -86,7 +86,7 @@ def test_a_team_pulls_what_is_new_and_loses_what_is_gone(origin: Repository):
 @pytest.mark.posix
 @pytest.mark.parametrize("token", ["", "secret"])
 def test_the_workflow_pushes_with_a_token_of_its_own(origin: Repository, tmp_path: Path, token: str):
-    """The one of Actions may not push what changes workflows, and the branch has some."""
+    """GitHub does not let the token of Actions push workflows, and the branch contains some."""
     render(origin)
     hosted = Repository(tmp_path / "hosted")
     origin.git("init", "--quiet", "--bare", str(hosted.folder))
@@ -96,12 +96,12 @@ def test_the_workflow_pushes_with_a_token_of_its_own(origin: Repository, tmp_pat
     assert push["env"] == {"TOKEN": "${{ secrets.EXAMPLE_TOKEN }}"}
     origin.environment |= {"TOKEN": token, "GITHUB_REPOSITORY": "org/saas-starter"}
     origin.environment |= redirect("https://x-access-token:secret@github.com/org/saas-starter", hosted.folder)
-    said = origin.run("bash", "-eo", "pipefail", "-c", push["run"])
-    assert ("CONTRIBUTING.md" in said) == (not token), said
+    output = origin.run("bash", "-eo", "pipefail", "-c", push["run"])
+    assert ("CONTRIBUTING.md" in output) == (not token), output
     assert hosted.git("for-each-ref", "--format=%(refname:short)") == ("example" if token else "")
 
 
-def test_what_both_changed_is_a_conflict_with_both_sides(origin: Repository):
+def test_a_change_on_both_sides_is_a_conflict_that_shows_both(origin: Repository):
     render(origin)
     team = clone(origin)
     team.edit("AGENTS.md", "# For agents", "# For our agents")

@@ -73,8 +73,8 @@ def test_its_pre_commit_hooks_pass(project: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("PRE_COMMIT_HOME", str(tmp_path))
     run(project, "git", "init", "--quiet")
     run(project, "git", "add", "--all")
-    said = run(project, "pre-commit", "run", "--all-files", "--color=never")
-    assert said.count("Passed") == 4, said
+    output = run(project, "pre-commit", "run", "--all-files", "--color=never")
+    assert output.count("Passed") == 4, output
 
 
 @pytest.mark.posix

@@ -1,4 +1,4 @@
-"""The hooks as plain modules, without generating a project."""
+"""The functions of the hooks, without generating a project."""
 
 import ast
 import importlib.util

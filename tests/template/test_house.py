@@ -1,4 +1,4 @@
-"""Rules of this repository that a machine can hold."""
+"""Rules of this repository."""
 
 import json
 import os
@@ -25,12 +25,12 @@ RIGHTS = {
     ("docs", "publish"): {"pages": "write", "id-token": "write"},
     ("release", "publish"): {"contents": "write"},
 }
-"""Jobs that do more than read the repository."""
+"""Permissions of the jobs that do more than read the repository."""
 WORKFLOWS = [path for layer in LAYERS for path in sorted((layer / ".github/workflows").iterdir())]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_workflows_pin_actions_and_ask_for_the_least(path: Path):
+def test_workflows_pin_actions_and_have_least_permissions(path: Path):
     text = path.read_text(encoding="utf-8")
     assert all(PINNED.search(line) for line in text.splitlines() if "uses: " in line)
     workflow = yaml.safe_load(text)
@@ -42,14 +42,14 @@ def test_workflows_pin_actions_and_ask_for_the_least(path: Path):
 
 @pytest.mark.posix
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_what_workflows_run_is_sound_bash(path: Path, tmp_path: Path):
-    """ShellCheck reads it. Without `shell: bash`, Windows and pipes would hide a command that fails."""
+def test_scripts_of_workflows_pass_shellcheck(path: Path, tmp_path: Path):
+    """They run with `shell: bash`: other shells hide failures of commands in pipes, and on Windows."""
     workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
     scripts = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
     assert not scripts or workflow["defaults"] == {"run": {"shell": "bash"}}
     files = [tmp_path / f"{number}.sh" for number in range(len(scripts))]
     for file, script in zip(files, scripts, strict=True):
-        assert "${{" not in script, "it belongs into `env`, where nobody can inject a command"
+        assert "${{" not in script, "pass it in `env`, where it cannot inject a command"
         file.write_text(f"#!/bin/bash\nset -eo pipefail\n{script}\n")
     if files:
         done = subprocess.run(["shellcheck", *files], capture_output=True, text=True, check=False)
@@ -65,7 +65,7 @@ def test_an_action_has_one_pin_everywhere():
 @pytest.mark.skipif(sys.platform != "linux", reason="runs on Actions' Linux only: GNU sed and date")
 @pytest.mark.parametrize("name", [".github/workflows/date.yml", f"{PROJECT.name}/.github/workflows/dependencies.yml"])
 def test_a_workflow_moves_the_date(template: Path, tmp_path: Path, name: str):
-    """Runs the step that does it, in a copy, without the network."""
+    """The step runs in a copy, without its network commands."""
     repository = shutil.copytree(template, tmp_path / "repository")
     folder = repository / name.partition(".github")[0]
     job = next(iter(yaml.safe_load((repository / name).read_text(encoding="utf-8"))["jobs"].values()))
@@ -100,7 +100,7 @@ def test_agents_read_one_file(layer: Path):
 
 
 def test_no_lock_and_no_package_host_is_committed(template: Path):
-    """The tested set is fixed by date; where packages come from is the reader's choice."""
+    """The tested versions are fixed by a date; users choose where packages come from."""
     hosts = re.compile(rb"pyp[i]\.org|pythonhoste[d]\.org|npmj[s]\.org")  # In brackets, not to find this line.
     for path in template.rglob("*"):
         assert path.name not in {"uv.lock", "poetry.lock", "package-lock.json"}
@@ -109,13 +109,13 @@ def test_no_lock_and_no_package_host_is_committed(template: Path):
 
 
 def test_ignored_names_are_plain():
-    """tools/bake.py reads them as fnmatch patterns of single names, which git reads the same way."""
+    """tools/bake.py uses them as fnmatch patterns for single names, with the same meaning as in git."""
     for layer in LAYERS:
         for line in (layer / ".gitignore").read_text().splitlines():
             assert line.startswith("#") or re.fullmatch(r"[\w.*-]+/?", line), line
 
 
-def test_cookiecutter_copies_everything_that_is_not_personal():
+def test_cookiecutter_renders_three_files_only():
     copied = json.loads((ROOT / "cookiecutter.json").read_text())["_copy_without_render"]
     assert copied == ["[!LRp]*", "packages"]
     names = {path.name for path in PROJECT.iterdir() if path.name[0] in "LRp"}
@@ -123,8 +123,8 @@ def test_cookiecutter_copies_everything_that_is_not_personal():
 
 
 @pytest.mark.posix
-def test_make_brings_uv_where_there_is_none(template: Path, tmp_path: Path):
-    """Only the choice of uv is tried here: what it would run is printed, not run."""
+def test_make_installs_uv_if_it_is_missing(template: Path, tmp_path: Path):
+    """`make -n` prints the commands without running them."""
     tools = tmp_path / "bin"
     tools.mkdir()
     for tool in ("sh", "awk", "make"):

@@ -120,13 +120,13 @@ def image(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Image:
             command = re.sub(r"--mount=\S+ ", "", rest).strip()
             if not command.startswith("pip install"):  # uv is here
                 subprocess.run(["sh", "-ec", command], cwd=folder, env=environment, check=True, capture_output=True)
-    said = {name: rest for name, rest in final if name != "ENV"}
-    assert said["COPY"] == "--from=build /srv /srv"
-    assert said["USER"] not in {"0", "root"}
+    last = {name: rest for name, rest in final if name != "ENV"}
+    assert last["COPY"] == "--from=build /srv /srv"
+    assert last["USER"] not in {"0", "root"}
     settings = dict(word.split("=", 1) for name, rest in final if name == "ENV" for word in shlex.split(rest))
     settings["PATH"] = f"{folder}/.venv/bin:/usr/bin:/bin"
-    health = said["HEALTHCHECK"].partition("CMD ")[2]
-    return Image(folder, settings | {"HOME": "/nonexistent"}, json.loads(said["CMD"]), json.loads(health))
+    health = last["HEALTHCHECK"].partition("CMD ")[2]
+    return Image(folder, settings | {"HOME": "/nonexistent"}, json.loads(last["CMD"]), json.loads(health))
 
 
 def files(folder: Path) -> set[Path]:
@@ -211,12 +211,12 @@ class Fleet:
 
     def environment(self, service: str) -> dict[str, str]:
         """Return the variables of compose.yaml, with URLs that point to the servers of this machine."""
-        said = self.image.environment | self.composed[service]["environment"] | {"PORT": self.port}
-        for name, value in said.items():
+        variables = self.image.environment | self.composed[service]["environment"] | {"PORT": self.port}
+        for name, value in variables.items():
             url = urlsplit(value)
             if server := self.servers.get(url.hostname or ""):
-                said[name] = urlsplit(server)._replace(path=url.path).geturl()
-        return said
+                variables[name] = urlsplit(server)._replace(path=url.path).geturl()
+        return variables
 
     def start(self, service: str) -> subprocess.Popen[bytes]:
         command = self.composed[service].get("command") or self.image.command

@@ -1,4 +1,4 @@
-"""The built site: strict, self-contained, and in a real browser searchable, dark and light, readable on a tab."""
+"""The documentation site: it builds strictly, loads no other host, and works in a real browser."""
 
 import re
 import subprocess
@@ -20,14 +20,14 @@ needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this ma
 
 @pytest.fixture(scope="module")
 def site(template: Path) -> Path:
-    """No broken link, anchor or snippet."""
+    """Build the site. `--strict` fails for broken links, anchors and snippets."""
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
     done = subprocess.run(command, cwd=template, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return template / "site"
 
 
-def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(site: Path):
+def test_the_site_loads_nothing_from_other_hosts(site: Path):
     pages = [page.read_text(encoding="utf-8") for page in site.rglob("*.html")]
     assert len(pages) > len([*(ROOT / "docs").rglob("*.md")])
     loads = (
@@ -47,16 +47,16 @@ def url(site: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def tab(url: str) -> Iterator[Page]:
-    """A tab that may ask nobody but the site."""
+    """A tab. Requests to other hosts fail the test."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"])
         page = browser.new_page(color_scheme="light")
-        elsewhere: list[str] = []
-        page.on("request", lambda request: elsewhere.append(request.url))
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
         page.goto(url)
         yield page
         browser.close()
-    assert not [address for address in elsewhere if not address.startswith((url, "data:", "blob:"))]
+    assert not [request_url for request_url in requests if not request_url.startswith((url, "data:", "blob:"))]
 
 
 @needs_chromium
@@ -69,7 +69,7 @@ def test_search_finds_the_page(tab: Page, url: str):
 
 
 @needs_chromium
-def test_dark_and_light(tab: Page, url: str):
+def test_the_color_scheme_can_be_switched(tab: Page, url: str):
     tab.goto(url)
     body = tab.locator("body")
     expect(body).to_have_attribute("data-md-color-scheme", "default")
@@ -80,7 +80,7 @@ def test_dark_and_light(tab: Page, url: str):
 
 
 @needs_chromium
-def test_nothing_is_wider_than_a_phone(tab: Page, url: str, site: Path):
+def test_no_page_is_wider_than_a_phone(tab: Page, url: str, site: Path):
     tab.set_viewport_size({"width": 360, "height": 740})
     wide = {}
     for page in sorted(site.rglob("*.html")):

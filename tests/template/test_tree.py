@@ -1,4 +1,4 @@
-"""The files of a generated project, and those of them that are personalised."""
+"""The files of a generated project, and the ones that contain answers."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tools.bake import PROJECT, ROOT, bake
 RENDERED = {"LICENSE", "README.md", "pyproject.toml"}
 """Files that cookiecutter renders."""
 PERSONAL = RENDERED | {"app/settings.py", "openapi.json"}
-"""Files that hold an answer."""
+"""Files that contain an answer."""
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -32,7 +32,7 @@ def test_the_copy_is_the_checkout_as_git_would_commit_it(template: Path):
 def test_only_the_personal_files_differ_from_the_template(
     generate: Bake, output: Path, template: Path, name: str, personal: set[str]
 ):
-    """All other files arrive byte for byte, whatever braces they contain: code is never a template."""
+    """All other files are copied byte for byte: code is never a template, even if it contains braces."""
     assert generate(project_name=name, project_slug="acme").returncode == 0
     shipped, generated = files(template / PROJECT.name), files(output / "acme")
     assert set(shipped) - set(generated) == {"openapi.minimal.json"}
@@ -61,7 +61,7 @@ def test_no_template_syntax_ships(variant: str, request: pytest.FixtureRequest):
 
 @pytest.mark.parametrize("variant", ["whole", "minimal"])
 def test_migrations_have_one_head(variant: str, request: pytest.FixtureRequest):
-    """No migration depends on one that its variant does not have. CONTRIBUTING.md explains how."""
+    """No migration depends on one that its variant does not have. See "Add a migration" in CONTRIBUTING.md."""
     folder = request.getfixturevalue(variant) / "migrations/versions"
     text = "\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
     revisions = re.findall(r"^revision = \"(\w+)\"", text, re.MULTILINE)
@@ -77,13 +77,13 @@ def test_golden_tree(variant: str, request: pytest.FixtureRequest, update_golden
     tree = "".join(f"{name}\n" for name in sorted(files(request.getfixturevalue(variant))))
     if update_golden:
         golden.write_text(tree, encoding="utf-8")
-    assert tree == golden.read_text(encoding="utf-8"), "if this is intended: make golden"
+    assert tree == golden.read_text(encoding="utf-8"), "if this is intended, run `make golden`"
 
 
 def test_a_checkout_that_was_worked_in_gives_the_same_project(
     tmp_path: Path, template: Path, whole: Path, output: Path
 ):
-    """`uvx cookiecutter .` after `uv run dev` in place: no file of that run reaches the new project."""
+    """After `uv run dev` in the checkout, `uvx cookiecutter .` copies no file of that run."""
     worked_in = shutil.copytree(template, tmp_path / "saas-starter") / PROJECT.name
     for name in (".venv/lib/a.py", ".dev/postgres/PG_VERSION", "app/__pycache__/a.pyc", ".ruff_cache/x"):
         (worked_in / name).parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def test_a_checkout_that_was_worked_in_gives_the_same_project(
 
 @pytest.mark.parametrize(("template_path", "output_path"), [("../saas-starter", "."), ("../saas-starter", "new/deep")])
 def test_both_paths_may_be_relative(template: Path, tmp_path: Path, whole: Path, template_path: str, output_path: str):
-    """PWD names another folder, as when a program starts cookiecutter; nothing may depend on it."""
+    """PWD names another folder, as when a program starts cookiecutter: no file may depend on it."""
     checkout = shutil.copytree(template, tmp_path / "saas-starter")
     (checkout / PROJECT.name / ".env").write_text("SECRET=ours")
     here = tmp_path / "here"

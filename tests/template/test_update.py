@@ -1,4 +1,4 @@
-"""`cruft update`: a newer template meets a project that a team has worked in."""
+"""`cruft update` in a project that a team has changed."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.template.repositories import Repository, page_says, template_repository
+from tests.template.repositories import Repository, console_blocks, template_repository
 from tests.template.servers import servers
 from tools.bake import PROJECT
 
@@ -29,7 +29,7 @@ def origin(tmp_path: Path) -> Repository:
 
 
 def linked(origin: Repository, example: str) -> Repository:
-    """A project of a team that has begun with this template, and has a secret on its machines."""
+    """Return a project that a team generated with cruft, with a secret in its `.env`."""
     output = origin.folder.parent / f"example-{example}"
     output.mkdir()
     answers = json.dumps({"project_name": "Night Owl", "example": example})
@@ -49,7 +49,7 @@ def rejected(team: Repository) -> list[str]:
     return sorted(path.relative_to(team.folder).as_posix() for path in team.folder.rglob("*.rej"))
 
 
-def test_a_team_keeps_its_work_and_gets_what_is_new(origin: Repository):
+def test_an_update_keeps_the_changes_of_the_team(origin: Repository):
     team = linked(origin, "yes")
     team.add("app/api/ping.py", PING)
     team.edit("AGENTS.md", "## Commands", "## Our commands")
@@ -65,8 +65,8 @@ def test_a_team_keeps_its_work_and_gets_what_is_new(origin: Repository):
     origin.path(f"{PROJECT.name}/app/api/hello.py").unlink()
     newest = origin.commit("A new version")
 
-    said = update(team)
-    assert not rejected(team), said
+    output = update(team)
+    assert not rejected(team), output
     assert team.path("app/api/ping.py").read_text() == PING
     agents = team.path("AGENTS.md").read_text()
     assert "# For machines" in agents
@@ -84,8 +84,7 @@ def test_a_team_keeps_its_work_and_gets_what_is_new(origin: Repository):
     assert "up to date" in update(team)
 
 
-def test_what_both_changed_is_shown_and_loses_nothing(origin: Repository):
-    """Where the file once was as the template had it, with both sides in it; else beside it."""
+def test_a_change_on_both_sides_is_a_conflict_that_shows_both(origin: Repository):
     team = linked(origin, "yes")
     team.edit("AGENTS.md", "# For agents", "# For our agents")
     ours = team.commit("Our heading")
@@ -102,7 +101,7 @@ def test_what_both_changed_is_shown_and_loses_nothing(origin: Repository):
     assert "# For our agents" in team.git("show", f"{ours}:AGENTS.md")
 
 
-def test_a_history_that_never_saw_the_template_gets_rejects_without_secrets(origin: Repository):
+def test_without_the_original_file_in_history_a_conflict_is_a_reject_without_secrets(origin: Repository):
     team = linked(origin, "yes")
     team.edit("AGENTS.md", "# For agents", "# For our agents")
     team.git("add", "--all")
@@ -121,7 +120,7 @@ def test_a_history_that_never_saw_the_template_gets_rejects_without_secrets(orig
     assert OURS not in team.path("AGENTS.md.rej").read_text()
 
 
-def test_no_example_stays_no_example(origin: Repository):
+def test_an_update_does_not_bring_the_example_back(origin: Repository):
     team = linked(origin, "no")
     before = {path for path in team.folder.joinpath("app").rglob("*") if path.is_file()}
     origin.edit(f"{PROJECT.name}/app/products/service.py", '"""', '"""Newer. ')
@@ -131,8 +130,8 @@ def test_no_example_stays_no_example(origin: Repository):
     origin.edit(f"{PROJECT.name}/app/api/health.py", "Liveness check", "Check of life")
     origin.commit("A new version")
 
-    said = update(team)
-    assert not rejected(team), said
+    output = update(team)
+    assert not rejected(team), output
     assert {path for path in team.folder.joinpath("app").rglob("*") if path.is_file()} == before
     contract = team.path("openapi.json").read_text()
     assert "Check of life" in contract
@@ -167,10 +166,10 @@ def migrated(project: Repository) -> Iterator[None]:
 
 @pytest.mark.posix
 def test_a_migration_reaches_projects_with_and_without_the_example(origin: Repository):
-    """The template makes it as CONTRIBUTING.md says; a team joins it to its own as docs/how-to/upgrade.md does."""
+    """CONTRIBUTING.md describes how to create it, docs/how-to/upgrade.md how a team merges it with its own."""
     teams = [linked(origin, "yes"), linked(origin, "no")]
-    (write,) = page_says("CONTRIBUTING.md", "A migration")
-    _, _, join = page_says("docs/how-to/upgrade.md", "A project that was generated")
+    (write,) = console_blocks("CONTRIBUTING.md", "Add a migration")
+    _, _, join = console_blocks("docs/how-to/upgrade.md", "A project that was generated")
     template = Repository(origin.path(PROJECT.name))
     with migrated(template):
         template.add("app/devices/__init__.py", "")
