@@ -98,7 +98,7 @@ class Running:
         """Wait until `dev` has restarted the application after the last of several changes."""
         restart, end = (re.compile(rf"^api +{text}", re.MULTILINE) for text in ("restarting:", "(?:ready|exited)"))
         self.wait(restart, since)
-        quiet = None
+        quiet, last = None, since
         while quiet != (quiet := self.output):
             last = [match.start() for match in restart.finditer(quiet)][-1]
             self.wait(end, last)
