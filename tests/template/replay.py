@@ -96,12 +96,15 @@ class Running:
 
     def settle(self, since: int) -> None:
         """Wait until `dev` has restarted the application after the last of several changes."""
-        self.wait(re.compile(r"^api +restarting:", re.MULTILINE), since)
-        quiet = None
+        restart, end = (re.compile(rf"^api +{text}", re.MULTILINE) for text in ("restarting:", "(?:ready|exited)"))
+        self.wait(restart, since)
+        quiet, last = None, since
         while quiet != (quiet := self.output):
-            last = [match.start() for match in re.finditer(r"^api +restarting:", quiet, re.MULTILINE)][-1]
-            self.wait(re.compile(r"^api +ready", re.MULTILINE), last)
+            last = [match.start() for match in restart.finditer(quiet)][-1]
+            self.wait(end, last)
             time.sleep(0.7)
+        if not re.search(r"^api +ready", quiet[last:], re.MULTILINE):
+            raise Differs(f"The application does not start:\n{quiet[last:]}")
 
     def stop(self) -> None:
         """Send SIGINT to the whole process group, as Ctrl-C does."""
