@@ -214,6 +214,10 @@ def find_names(project: Path, template: Template, plan: Plan) -> Names:
                 plan.write[f"app/{noun}/__init__.py"] = f'"""{noun.replace("_", " ").capitalize()}."""\n'.encode()
     sources = {target: (project / path).read_bytes() for path, target in plan.move.items()}
     sources |= {path: content for path, content in template.new.items() if path.endswith(".py")}
+    own = (path for folder in ("app", "tests") for path in project.glob(f"{folder}/**/*.py"))
+    for path, file in ((file.relative_to(project).as_posix(), file) for file in own):
+        if path not in template.old and path not in plan.move:
+            sources.setdefault(path, file.read_bytes())
     return load_names(document, lambda name: _exists(sources, name))
 
 

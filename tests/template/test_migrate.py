@@ -325,6 +325,7 @@ NAMES = Names(
     attributes={},
     keywords={},
     fixtures={"member": "signed_in_client"},
+    exists=lambda name: name.startswith("saaskit."),
 )
 
 
@@ -359,8 +360,11 @@ def test_every_new_name_exists(old_template: Path, tmp_path: Path):
 
 
 def test_a_name_without_successor_is_reported():
-    code = "import os\nfrom app.core.links import answer\n"
-    assert rewrite(code, NAMES) == (code, ["2: nothing replaces app.core.links.answer"])
+    code = "import os\nfrom app.core.links import answer\nfrom app.deps import Owner\n"
+    assert rewrite(code, NAMES) == (
+        code,
+        ["2: nothing replaces app.core.links.answer", "3: nothing replaces app.deps.Owner"],
+    )
 
 
 def test_the_projects_own_packages_are_merged():

@@ -152,7 +152,8 @@ def test_the_cache_can_be_taken_over(team: Repository):
     assert "app/cache/store.py" in output
     assert "uv add 'redis[hiredis]" in output
     code = [path.read_text() for folder in ("app", "tests") for path in team.path(folder).rglob("*.py")]
-    assert not [text for text in code if re.search(r"saaskit\.cache\b|from saaskit import .*\bcache\b", text)]
+    old = re.compile(r"saaskit\.cache\b|^\s*from saaskit import .*\bcache\b", re.MULTILINE)
+    assert not [text for text in code if old.search(text)]
     assert team.path("packages/saaskit/src/saaskit/cache/store.py").is_file()
     team.run("make", "check")
     assert "passed" in team.run("uv", "run", "pytest", "-q", *CACHE_TESTS)
