@@ -20,14 +20,18 @@ def merge_pyproject(current: str, old: str, new: str) -> tuple[str, list[str]]:
     for group in old_groups:
         new = _extend(new, group, _added(groups, old_groups, group))
     new = _add_scripts(new, was["project"].get("scripts", {}), base["project"].get("scripts", {}))
-    result = dict(_flatten(tomllib.loads(new)))
-    changed = {key: value for key, value in _flatten(was) if dict(_flatten(base)).get(key) != value}
-    by_hand = []
-    for key, value in changed.items():
-        missing = [each for each in value if each not in result.get(key, [])] if isinstance(value, list) else value
-        if missing and result.get(key) != value and not (isinstance(value, list) and not missing):
-            by_hand.append(f"{key} was {value!r}; the new file has {result.get(key)!r}")
-    return new, by_hand
+    result, before = dict(_flatten(tomllib.loads(new))), dict(_flatten(base))
+    return new, [*_differences(dict(_flatten(was)), before, result)]
+
+
+def _differences(current: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Describe what the project changed and the new file does not have."""
+    for key, value in current.items():
+        if isinstance(value, list) and isinstance(new.get(key), list):
+            missing = [each for each in value if each not in old.get(key, []) and each not in new[key]]
+            yield from ([f"{key} had {missing!r}"] if missing else [])
+        elif value != old.get(key) and value != new.get(key):
+            yield f"{key} was {value!r}; the new file has {new.get(key)!r}"
 
 
 def _added(table: Mapping[str, Any], base: Mapping[str, Any], key: str) -> list[str]:

@@ -167,7 +167,7 @@ def make_plan(project: Path, template: Template) -> Plan:
     """Compare the project with the old template, and decide about each file."""
     plan = Plan()
     old, new = template.old, template.new
-    names = _names(project, template, plan)
+    names = find_names(project, template, plan)
     for path, content in sorted(old.items()):
         file = project / path
         if path in GENERATED | PERSONAL | {"pyproject.toml"} or not file.is_file():
@@ -195,7 +195,7 @@ def make_plan(project: Path, template: Template) -> Plan:
     return plan
 
 
-def _names(project: Path, template: Template, plan: Plan) -> Names:
+def find_names(project: Path, template: Template, plan: Plan) -> Names:
     """Find where the team's own modules go, and return all new names."""
     document = json.loads((ROOT / "tools/migrated_names.json").read_text(encoding="utf-8"))
     for layer, module in LAYERS.items():
@@ -214,7 +214,10 @@ def _names(project: Path, template: Template, plan: Plan) -> Names:
                 plan.write[f"app/{noun}/__init__.py"] = f'"""{noun.replace("_", " ").capitalize()}."""\n'.encode()
     sources = {target: (project / path).read_bytes() for path, target in plan.move.items()}
     sources |= {path: content for path, content in template.new.items() if path.endswith(".py")}
-    sources |= {f"app/{path.name}": b"" for path in project.glob("app/*.py")}
+    own = (path for folder in ("app", "tests") for path in project.glob(f"{folder}/**/*.py"))
+    for path, file in ((file.relative_to(project).as_posix(), file) for file in own):
+        if path not in template.old and path not in plan.move:
+            sources.setdefault(path, file.read_bytes())
     return load_names(document, lambda name: _exists(sources, name))
 
 

@@ -4,8 +4,8 @@ import ast
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-MOVED = ("app.core", "app.models", "app.schemas", "app.services", "app.upstreams", "app.jobs", "app.emails")
-"""Packages of the old layout. Nothing may be imported from them any more."""
+PROJECT = ("app", "tests", "filerouter", "devstack")
+"""Packages whose names must exist in the new layout."""
 
 
 @dataclass
@@ -26,10 +26,9 @@ class Names:
         new = self.names.get(name) or self.modules.get(name)
         if not new and module in self.modules:
             new = f"{self.modules[module]}.{last}"
-        if not new:
-            moved = name.startswith(tuple(f"{package}." for package in MOVED)) or name in MOVED
-            return None if moved else name
-        return new if self.exists(new) else None
+        if not new and name.partition(".")[0] not in PROJECT:
+            return name
+        return (new or name) if self.exists(new or name) else None
 
 
 class Rewriter:

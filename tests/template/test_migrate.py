@@ -9,7 +9,7 @@ import pytest
 from tests.template.repositories import Repository
 from tools.bake import ROOT, bake
 from tools.merge_pyproject import merge_pyproject
-from tools.migrate_to_packages import BEFORE_PACKAGES, PROJECT
+from tools.migrate_to_packages import BEFORE_PACKAGES, PROJECT, Plan, Template, find_names
 from tools.rewrite_imports import Names, rewrite
 
 SCRIPT = ROOT / "tools/migrate_to_packages.py"
@@ -325,6 +325,7 @@ NAMES = Names(
     attributes={},
     keywords={},
     fixtures={"member": "signed_in_client"},
+    exists=lambda name: name.startswith("saaskit."),
 )
 
 
@@ -349,9 +350,21 @@ def test_code_is_rewritten(old: str, new: str):
     assert rewrite(old, NAMES) == (new, [])
 
 
+def test_every_new_name_exists(old_template: Path, tmp_path: Path):
+    assert bake(old_template, tmp_path).returncode == 0
+    project = tmp_path / "acme"
+    template = Template(project, BEFORE_PACKAGES)
+    names = find_names(project, template, Plan())
+    new = {*names.names.values(), *names.modules.values()}
+    assert not [name for name in sorted(new) if not names.exists(name)]
+
+
 def test_a_name_without_successor_is_reported():
-    code = "import os\nfrom app.core.links import answer\n"
-    assert rewrite(code, NAMES) == (code, ["2: nothing replaces app.core.links.answer"])
+    code = "import os\nfrom app.core.links import answer\nfrom app.deps import Owner\n"
+    assert rewrite(code, NAMES) == (
+        code,
+        ["2: nothing replaces app.core.links.answer", "3: nothing replaces app.deps.Owner"],
+    )
 
 
 def test_the_projects_own_packages_are_merged():
