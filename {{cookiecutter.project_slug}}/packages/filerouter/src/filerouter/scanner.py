@@ -80,10 +80,9 @@ def find_route_files(root: Path, prefix: str = "") -> tuple[list[RouteFile], lis
     root = Path(root).absolute()
     if not root.is_dir():
         return [], [RouteProblem.at(root, "no-root", "not a folder. Give the folder of the route files.")]
-    files: list[RouteFile] = []
-    problems: list[RouteProblem] = []
-    for item in _walk(root, root.resolve(), (), (), prefix):
-        (files if isinstance(item, RouteFile) else problems).append(item)  # type: ignore[arg-type]
+    found = list(_walk(root, root.resolve(), (), (), prefix))
+    files = [item for item in found if isinstance(item, RouteFile)]
+    problems = [item for item in found if isinstance(item, RouteProblem)]
     invalid = [problem for file in files for problem in check_segments(file)]
     problems += [*invalid, *find_conflicts(files)]
     if not files and not problems:
