@@ -7,9 +7,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
 
 from . import launch
 from .errors import DevstackError
@@ -76,8 +74,8 @@ class ManagedProcess:
                     raise
                 self.terminal.step(self.name, str(error))
             ready, ready_since = self.ready, time.monotonic()
-            if ready:
-                await self._first_of(self._wait_for_exit(), self.restart_requested.wait())
+            while self._is_running() and not self.restart_requested.is_set():
+                await asyncio.sleep(0.02)
             if time.monotonic() - ready_since > STABLE_AFTER:
                 delay = FIRST_DELAY
             outcome = _describe_exit(self.process.returncode if self.process else None)
@@ -93,7 +91,8 @@ class ManagedProcess:
                 await self.restart_requested.wait()
             else:
                 self.terminal.step(self.name, f"{outcome}; restarting in {delay:g} s")
-                await self._first_of(asyncio.sleep(delay), self.restart_requested.wait())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.restart_requested.wait(), delay)
                 delay = min(delay * 2, MAX_DELAY)
 
     async def _start(self) -> None:
@@ -145,8 +144,11 @@ class ManagedProcess:
 
     async def _wait_for_exit(self) -> None:
         # Process.wait() would also wait for the pipe, which children of the process may hold open.
-        while self.process and self.process.returncode is None:  # noqa: ASYNC110
+        while self._is_running():
             await asyncio.sleep(0.02)
+
+    def _is_running(self) -> bool:
+        return self.process is not None and self.process.returncode is None
 
     async def _read_output(self, process: asyncio.subprocess.Process) -> None:
         """Log and show the output line by line. Tracebacks are shortened until the process is ready."""
@@ -169,15 +171,6 @@ class ManagedProcess:
         for line in lines:
             if self.service.observe(line):
                 self.terminal.line(self.name, line)
-
-    @staticmethod
-    async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:
-        tasks = [asyncio.ensure_future(wait) for wait in waits]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
 
 
 def _describe_exit(code: int | None) -> str:

@@ -15,8 +15,8 @@ from .process import ManagedProcess, Service
 from .project import ProcessConfig, Project, ProjectProcess
 from .valkey import Valkey
 
-SERVERS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "SMTP_URL", "LOCAL_PROVIDER")
-SHARED = ("ENVIRONMENT", "PORT", *SERVERS)
+URLS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "SMTP_URL", "LOCAL_PROVIDER")
+SHARED = ("ENVIRONMENT", "PORT", *URLS)
 """The variables in `.dev/urls.env`, for commands in other terminals."""
 
 SERVER_STOP_TIMEOUT = 10.0

@@ -70,7 +70,7 @@ class FileRouter:
         problems += self._find_conflicts(built, problems)
         if problems:
             raise RouteTreeError(problems)
-        self._replace_routes(files, built)
+        self._replace_routes(built)
 
     def _import(self, files: list[RouteFile], problems: list[RouteProblem]) -> dict[Path, ModuleType]:
         """Return the modules that can be imported and whose `config` is valid. Adds to `problems`."""
@@ -127,7 +127,7 @@ class FileRouter:
                 text += 'Set another one: @operation(operation_id="…").'
                 yield file.problem("duplicate-operation-id", text, other.path)
 
-    def _replace_routes(self, files: list[RouteFile], built: dict[Path, FileRoutes]) -> None:
+    def _replace_routes(self, built: dict[Path, FileRoutes]) -> None:
         """Put the new routes where the old ones were."""
         router, tree = self._app.router, self._tree
         old = {id(route) for route in tree.routes}
@@ -137,9 +137,7 @@ class FileRouter:
         at = next((i for i, route in enumerate(router.routes) if id(route) in old), len(kept))
         router.routes[:] = kept[:at] + tree.routes + kept[at:]
         self._app.openapi_schema = None
-        self._built, self.files = built, files
-        for file in files:
-            file.methods = built[file.path].methods
+        self._built, self.files = built, [routes.file for routes in built.values()]
         self._dispatcher.index()
 
     def _reload(self, scope: Scope) -> ASGIApp | None:
