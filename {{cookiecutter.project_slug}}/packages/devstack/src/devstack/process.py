@@ -74,8 +74,7 @@ class ManagedProcess:
                     raise
                 self.terminal.step(self.name, str(error))
             ready, ready_since = self.ready, time.monotonic()
-            while self._is_running() and not self.restart_requested.is_set():
-                await asyncio.sleep(0.02)
+            await self._wait_for_exit(or_restart=True)
             if time.monotonic() - ready_since > STABLE_AFTER:
                 delay = FIRST_DELAY
             outcome = _describe_exit(self.process.returncode if self.process else None)
@@ -142,13 +141,12 @@ class ManagedProcess:
         if self.process:
             launch.kill_group(self.process.pid)
 
-    async def _wait_for_exit(self) -> None:
+    async def _wait_for_exit(self, *, or_restart: bool = False) -> None:
         # Process.wait() would also wait for the pipe, which children of the process may hold open.
-        while self._is_running():
+        while self.process and self.process.returncode is None:  # noqa: ASYNC110
+            if or_restart and self.restart_requested.is_set():
+                return
             await asyncio.sleep(0.02)
-
-    def _is_running(self) -> bool:
-        return self.process is not None and self.process.returncode is None
 
     async def _read_output(self, process: asyncio.subprocess.Process) -> None:
         """Log and show the output line by line. Tracebacks are shortened until the process is ready."""
