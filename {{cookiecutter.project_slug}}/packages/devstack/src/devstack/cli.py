@@ -48,10 +48,8 @@ def main() -> None:
             project.defaults["PORT"] = str(port)
             state.write_private(project.state / "running", f"http://{state.HOST}:{port} (pid {os.getpid()})")
             asyncio.run(_run(Supervisor(project, terminal)))
-    except DevstackError as error:
+    except (DevstackError, OSError) as error:  # OSError: for example a full disk or a read-only folder
         sys.exit(f"\nerror: {error}")
-    except OSError as error:  # for instance a full disk, or a folder that became read-only
-        sys.exit(f"\nerror: {error.strerror or error}: {error.filename or 'writing'}")
     except KeyboardInterrupt:  # before the signal handlers are installed
         pass
 

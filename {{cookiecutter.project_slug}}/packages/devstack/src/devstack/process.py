@@ -143,7 +143,7 @@ class ManagedProcess:
 
     async def _wait_for_exit(self, *, or_restart: bool = False) -> None:
         # Process.wait() would also wait for the pipe, which children of the process may hold open.
-        while self.process and self.process.returncode is None:  # noqa: ASYNC110
+        while self.process and self.process.returncode is None:
             if or_restart and self.restart_requested.is_set():
                 return
             await asyncio.sleep(0.02)

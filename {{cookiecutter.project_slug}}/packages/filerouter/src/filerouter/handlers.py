@@ -41,7 +41,7 @@ def check_module(module: ModuleType, file: RouteFile) -> Iterator[RouteProblem]:
     for name in strays:
         yield file.problem("stray-function", _explain_stray(name, own[name]))
     if router and handlers:
-        text = f"has a router and the handlers {', '.join(handlers)}. Keep either the router or the handlers."
+        text = f"has both a router and handlers ({', '.join(handlers)}). Keep one of the two."
         yield file.problem("router-and-handlers", text)
     elif router and not router_endpoints:
         yield file.problem("no-handler", "router has no routes. Add one, or delete the file.")

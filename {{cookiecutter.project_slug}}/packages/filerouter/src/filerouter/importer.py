@@ -32,7 +32,8 @@ class TreePackage:
         self._fingerprints: dict[Path, Fingerprint] = {}
         other = _TreeFinder.roots.setdefault(self.name, root)
         if other != root:
-            text = f"{root}: {other} is already imported as {self.name}. Add an __init__.py to both parents."
+            text = f"{root}: {other} is already imported as {self.name}. "
+            text += "Add an __init__.py to both parent folders."
             raise RouteTreeError([RouteProblem("package-taken", (root, other), text)])
 
     def module_name(self, file: Path) -> str:
