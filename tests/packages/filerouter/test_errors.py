@@ -21,12 +21,12 @@ REPORTS = {
     "same URL twice": (
         "duplicate-url",
         {"(a)/stats.py": GET, "(b)/stats.py": GET},
-        "app/api/(b)/stats.py (/api/stats): same URL as app/api/(a)/stats.py. Keep one of the two files.",
+        "app/api/(b)/stats.py (/api/stats): has the same URL as app/api/(a)/stats.py. Keep one of the two files.",
     ),
     "index beside file": (
         "duplicate-url",
         {"posts.py": GET, "posts/index.py": GET},
-        "app/api/posts/index.py (/api/posts): same URL as app/api/posts.py. Keep one of the two files.",
+        "app/api/posts/index.py (/api/posts): has the same URL as app/api/posts.py. Keep one of the two files.",
     ),
     "different names, last": (
         "parameter-name",
@@ -234,7 +234,7 @@ REPORTS = {
     "router and handlers": (
         "router-and-handlers",
         {"x.py": "from fastapi import APIRouter\nrouter = APIRouter()\n" + GET},
-        "app/api/x.py (/api/x): has a router and the handlers get. Keep either the router or the handlers.",
+        "app/api/x.py (/api/x): has both a router and handlers (get). Keep one of the two.",
     ),
     "empty router": (
         "no-handler",
@@ -303,8 +303,8 @@ def test_a_root_that_is_not_a_folder_is_a_problem(tmp_path: Path) -> None:
     with pytest.raises(RouteTreeError) as caught:
         scan(tmp_path / "nowhere")
     assert str(caught.value) == (
-        f"1 problem in the route tree:\n  {tmp_path.as_posix()}/nowhere: not a folder. "
-        "Give the folder of the route files."
+        f"1 problem in the route tree:\n  {tmp_path.as_posix()}/nowhere: is not a folder. "
+        "Pass the folder of the route files."
     )
     assert [problem.code for problem in caught.value.problems] == ["no-root"]
 
@@ -312,7 +312,7 @@ def test_a_root_that_is_not_a_folder_is_a_problem(tmp_path: Path) -> None:
 def test_a_tree_without_route_files_is_a_problem(project) -> None:
     assert project.report() == (
         "1 problem in the route tree:\n"
-        "  app/api: no route files. Create one, for example app/api/health.py with async def get()."
+        "  app/api: has no route files. Create one, for example app/api/health.py with async def get()."
     )
     assert project.codes == ["no-routes"]
 

@@ -11,7 +11,7 @@ from filerouter.dispatch import Trie
 from filerouter.routes import match_whole_path
 from filerouter.scanner import find_conflicts
 from filerouter.segments import Kind, Segment, Segments, expand, parse_segment, precedence, url_path
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.routing import compile_path
 
@@ -58,6 +58,7 @@ def url_of(path: Segments) -> str:
     return re.sub(r"{\w+", lambda found: f"{{p{next(numbers)}", url_path(path))
 
 
+@settings(deadline=None)  # a busy machine is not a failure
 @given(st.lists(paths, min_size=1, max_size=8, unique=True), st.randoms())
 def test_the_order_is_total_and_independent_of_the_input_order(found: list[Segments], random) -> None:
     shuffled = list(found)
@@ -86,6 +87,7 @@ def without_conflicts(found: list[Segments]) -> set[Segments]:
     return {segments for file in files for segments in expand(file.segments)}
 
 
+@settings(deadline=None)  # a busy machine is not a failure
 @given(st.lists(paths, min_size=1, max_size=10, unique=True), requests)
 def test_the_trie_finds_what_a_linear_search_finds(found: list[Segments], request: list[str]) -> None:
     ordered = sorted(without_conflicts(found), key=precedence)
@@ -97,6 +99,7 @@ def test_the_trie_finds_what_a_linear_search_finds(found: list[Segments], reques
     assert trie.find(url[1:].split("/") if url != "/" else []) == linear
 
 
+@settings(deadline=None)  # a busy machine is not a failure
 @given(st.lists(paths, min_size=2, max_size=6))
 def test_conflicts_do_not_depend_on_the_input_order(found: list[Segments]) -> None:
     files = files_of(found)

@@ -48,10 +48,8 @@ def main() -> None:
             project.defaults["PORT"] = str(port)
             state.write_private(project.state / "running", f"http://{state.HOST}:{port} (pid {os.getpid()})")
             asyncio.run(_run(Supervisor(project, terminal)))
-    except DevstackError as error:
+    except (DevstackError, OSError) as error:  # OSError: for example a full disk or a read-only folder
         sys.exit(f"\nerror: {error}")
-    except OSError as error:  # for instance a full disk, or a folder that became read-only
-        sys.exit(f"\nerror: {error.strerror or error}: {error.filename or 'writing'}")
     except KeyboardInterrupt:  # before the signal handlers are installed
         pass
 
@@ -67,10 +65,7 @@ def _lock(project: Project, claims: ExitStack) -> None:
         raise DevstackError(f"`dev` is already running in this folder: {where}") from None
     claims.callback((folder / "running").unlink, missing_ok=True)
     for config in project.processes:
-        pid_file = folder / f"{config.name}.pid"
-        if pid_file.exists():
-            launch.reap(int(pid_file.read_text() or 0), project.folder)
-            pid_file.unlink()
+        launch.reap(folder / f"{config.name}.pid", project.folder)
 
 
 def _reset(project: Project, *, confirmed: bool) -> bool:
@@ -86,25 +81,23 @@ def _reset(project: Project, *, confirmed: bool) -> bool:
 
 async def _run(supervisor: Supervisor) -> None:
     """Run until a signal; a second signal kills everything without waiting."""
-    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    running = asyncio.create_task(supervisor.run())
+    uv_exit = asyncio.create_task(_wait_for_uv_exit())
 
     def stop() -> None:
-        if stopping.is_set():
+        if running.cancelling() or running.done():
             supervisor.kill()
-        stopping.set()
+        running.cancel()
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if number := getattr(signal, name, None):
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
-    running = asyncio.create_task(supervisor.run())
-    tasks = [running, asyncio.create_task(stopping.wait()), asyncio.create_task(_wait_for_uv_exit())]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-    try:
-        await asyncio.gather(running, return_exceptions=True)
-    finally:
-        await supervisor.close()
+    await asyncio.wait([running, uv_exit], return_when=asyncio.FIRST_COMPLETED)
+    uv_exit.cancel()
+    running.cancel()
+    await asyncio.wait([running])
+    await supervisor.close()
     if not running.cancelled():
         running.result()
 

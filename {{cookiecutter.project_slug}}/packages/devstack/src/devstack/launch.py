@@ -27,10 +27,10 @@ NOT_FOUND = """No {server} for this machine. To fix this, do one of the followin
   - set {variable} (for tests: TEST_{variable}) to the URL of a running server{windows}"""
 
 
-def wheel_folder(package: str) -> list[Path]:
-    """Return the folder of an installed package, if any. Does not import it: that has side effects."""
+def in_wheel(package: str, pattern: str) -> list[Path]:
+    """Return matching files of a package, if it is installed. Does not import it: that has side effects."""
     spec = find_spec(package)
-    return [Path(spec.origin).parent] if spec and spec.origin else []
+    return list(Path(spec.origin).parent.glob(pattern)) if spec and spec.origin else []
 
 
 def on_path(*names: str) -> list[Path]:
@@ -92,12 +92,17 @@ def start(
         return subprocess.Popen[bytes](command, stdout=output, stderr=subprocess.STDOUT, **options)
 
 
-def reap(pid: int, folder: Path, stop: signal.Signals = signal.SIGTERM, timeout: float = 10) -> None:
-    """End a process group of an earlier run: send `stop`, then SIGKILL after `timeout` seconds.
+def reap(pid_file: Path, folder: Path, stop: signal.Signals = signal.SIGTERM, timeout: float = 10) -> None:
+    """End the process group of an earlier run: send `stop`, then SIGKILL after `timeout` seconds.
 
-    The system may have given the pid to another program: only processes that work in `folder` are ended.
+    Reads the pid from the first line of a file, and deletes the file. The system may have given the pid to
+    another program: only processes that work in `folder` are ended.
     """
+    if not pid_file.exists():
+        return
     import psutil
+
+    pid = int((pid_file.read_text().split() or ["0"])[0])
 
     def members() -> list[psutil.Process]:
         found = []
@@ -117,6 +122,7 @@ def reap(pid: int, folder: Path, stop: signal.Signals = signal.SIGTERM, timeout:
                 else:
                     process.kill()
         psutil.wait_procs(left, timeout=0.2)
+    pid_file.unlink(missing_ok=True)
 
 
 def kill_group(pid: int) -> None:

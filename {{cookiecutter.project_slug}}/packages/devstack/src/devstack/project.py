@@ -3,18 +3,19 @@
 import os
 import shlex
 import shutil
-import signal
-import socket
 import string
 import sys
 import time
 import tomllib
+from contextlib import closing
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from . import launch, state
+from . import state
 from .errors import DevstackError
+from .process import Service
 
 READY_TEXT_TIMEOUT = 60.0
 """Seconds to wait for the `ready` text of a running process: its log level may hide the text."""
@@ -110,11 +111,8 @@ class Project:
         return [found, *arguments]
 
 
-class ProjectProcess:
+class ProjectProcess(Service):
     """Runs a ProcessConfig with the settings that apply at each start."""
-
-    stop_signal = signal.SIGTERM
-    run_as: launch.RunAs = "self"
 
     def __init__(self, project: Project, config: ProcessConfig) -> None:
         self.project, self.config, self.name = project, config, config.name
@@ -159,11 +157,9 @@ def _find_folder(start: Path) -> Path:
 
 def _returns_200(url: str) -> bool:
     parts = urlsplit(url)
-    request = f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n"
     try:
-        address = (parts.hostname or state.HOST, parts.port or 80)
-        with socket.create_connection(address, timeout=5) as connection:
-            connection.sendall(request.encode())
-            return connection.recv(12).endswith(b" 200")
-    except OSError:
+        with closing(HTTPConnection(parts.netloc, timeout=5)) as connection:
+            connection.request("GET", parts.path or "/")
+            return connection.getresponse().status == 200
+    except (OSError, HTTPException):
         return False

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from .errors import DevstackError
-from .postgres import connect, delete_root_home
-from .servers import run_postgres, run_valkey
+from .postgres import connect, delete_root_home, run_postgres
+from .valkey import run_valkey
 
 __all__ = ["Servers"]
 

@@ -1,42 +1,54 @@
-"""Run an embedded PostgreSQL or Valkey server during a block of code."""
+"""The embedded servers: what they have in common, and running one during a block of code."""
 
+import os
 import subprocess
 import sys
 import time
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from . import launch
+from . import launch, state
 from .errors import DevstackError
 from .output import last_lines
-from .postgres import Postgres
-from .state import locked
-from .valkey import Valkey
+from .process import Service
 
 START_TIMEOUT = 60.0  # seconds; crash recovery can take a while
 STOP_TIMEOUT = 10.0
 
 
-@contextmanager
-def run_postgres(folder: Path, *, durable: bool = False) -> Iterator[str]:
-    """Run PostgreSQL with its data in `folder`. Yields the URL of the database `app`.
+class Server(Service):
+    """A server with its data below `folder`. Not durable means faster: a crash may destroy the data."""
 
-    Its role may create other databases. Call this in the main thread: the server ends with the thread that
-    started it. Raises DevstackError if the server cannot start.
-    """
-    with _running(Postgres(folder, durable=durable)) as url:
-        yield url
+    required = True
+    port: int
+
+    def __init__(self, folder: Path, *, durable: bool = True, port: int | None = None) -> None:
+        self.folder, self.durable, self.fixed_port = state.create_folder(folder), durable, port
+        self.environment = dict(os.environ)
+        self.command = []
+
+    def prepare(self) -> None:
+        """Create the data, end a leftover server, and set `command`.
+
+        Does nothing when called again: a restart keeps the port.
+        """
+        self.command = self.command or self._prepare()
+
+    @abstractmethod
+    def _prepare(self) -> list[str]: ...
+
+    @property
+    @abstractmethod
+    def url(self) -> str: ...
+
+    @property
+    def ready_message(self) -> str:
+        return f"ready on {state.HOST}:{self.port}"
 
 
-@contextmanager
-def run_valkey(folder: Path, *, durable: bool = False) -> Iterator[str]:
-    """Run Valkey with its data in `folder`, like `run_postgres`. Append /0 to /63 to the URL."""
-    with _running(Valkey(folder, durable=durable)) as url:
-        yield url
-
-
-def start_server(server: Postgres | Valkey) -> subprocess.Popen[bytes]:
+def start_server(server: Server) -> subprocess.Popen[bytes]:
     """Start a server and wait until it is ready. Raises DevstackError if it is not within a minute.
 
     After its process has ended, the same server can be started again: it keeps its data, port and URL.
@@ -61,17 +73,18 @@ def start_server(server: Postgres | Valkey) -> subprocess.Popen[bytes]:
 
 
 @contextmanager
-def _running(server: Postgres | Valkey) -> Iterator[str]:
+def running(server: Server) -> Iterator[str]:
+    """Run a server. Yields its URL."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(server.folder / f"{server.name}.lock"))
+            stack.enter_context(state.locked(server.folder / f"{server.name}.lock"))
         except BlockingIOError:
             raise DevstackError(f"Another process runs {server.name} in {server.folder}.") from None
         stack.callback(_stop, start_server(server), server)
         yield server.url
 
 
-def _stop(process: subprocess.Popen[bytes], server: Postgres | Valkey) -> None:
+def _stop(process: subprocess.Popen[bytes], server: Server) -> None:
     if sys.platform != "win32":  # Windows has no signal that asks a process to stop
         process.send_signal(server.stop_signal)
         with suppress(subprocess.TimeoutExpired):

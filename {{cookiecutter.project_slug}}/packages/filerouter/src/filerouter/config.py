@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -37,16 +37,11 @@ class RouteConfig:
 
     def __or__(self, below: "RouteConfig") -> "RouteConfig":
         """Merge with the config of a level below. Lists are joined; other settings of `below` win."""
-        merged: dict[str, Any] = {}
-        for name in (f.name for f in fields(self)):
-            outer, inner = getattr(self, name), getattr(below, name)
-            if name == "responses":
-                merged[name] = {**outer, **inner}
-            elif name in ("dependencies", "tags"):
-                merged[name] = (*outer, *inner)
-            else:
-                merged[name] = outer if inner is None else inner
-        return RouteConfig(**merged)
+        changes = {name: value for name, value in vars(below).items() if value is not None}
+        changes["dependencies"] = (*self.dependencies, *below.dependencies)
+        changes["tags"] = (*self.tags, *below.tags)
+        changes["responses"] = {**self.responses, **below.responses}
+        return replace(self, **changes)
 
 
 OPERATION_OPTIONS = [

@@ -7,17 +7,13 @@ from itertools import groupby
 from typing import Any, Generic, TypeVar
 
 from fastapi import APIRouter
-from fastapi.routing import APIRoute, APIWebSocketRoute
-from starlette.routing import BaseRoute, Match, Route, WebSocketRoute, compile_path
+from starlette.routing import BaseRoute, Match, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from filerouter.routes import Endpoint, with_routes
 from filerouter.segments import Kind, Segments
 
-Resolver = Callable[[str, Scope], APIRouter | None]
 Value = TypeVar("Value")
-
-_SIMPLE_ROUTES = (Route, WebSocketRoute, APIRoute, APIWebSocketRoute)
 
 
 class Trie(Generic[Value]):
@@ -74,35 +70,27 @@ class MountedTree:
 
     prefix: str
     guard: Callable[..., Any] | None
-    before_request: Callable[[], ASGIApp | None] | None
+    before_request: Callable[[Scope], ASGIApp | None] | None
     endpoints: list[Endpoint] = field(default_factory=list)
+    _trie: Trie[APIRouter] = field(default_factory=Trie)
 
     @property
     def routes(self) -> list[BaseRoute]:
         """The routes of all endpoints, in the order in which they are tried."""
         return [route for endpoint in self.endpoints for route in endpoint.router.routes]
 
-    def resolver(self) -> Resolver:
-        """Return a function that returns the router of a path's endpoint."""
-        static: dict[str, APIRouter] = {}
-        trie, prefix = Trie[APIRouter](), self.prefix
-        for endpoint in self.endpoints:
-            file, router = endpoint.file, endpoint.router
-            trie.add(file.segments, router)
-            if all(segment.kind == Kind.STATIC for segment in file.segments):
-                static[file.url] = router
+    def replace_endpoints(self, endpoints: list[Endpoint]) -> None:
+        """Replace the endpoints by others, which must be in the order of precedence."""
+        self.endpoints, self._trie = endpoints, Trie()
+        for endpoint in endpoints:
+            self._trie.add(endpoint.file.segments, endpoint.router)
 
-        def resolve(path: str, scope: Scope) -> APIRouter | None:
-            if router := static.get(path):
-                return router
-            if not path.startswith(prefix):
-                return None
-            below = path[len(prefix) :].removesuffix("/")
-            if below[:1] not in ("", "/"):
-                return None
-            return trie.find(below[1:].split("/") if below else [])
-
-        return resolve
+    def find(self, path: str) -> APIRouter | None:
+        """Return the router of the endpoint with this path."""
+        below = path.removeprefix(self.prefix).removesuffix("/")
+        if not path.startswith(self.prefix) or below[:1] not in ("", "/"):
+            return None
+        return self._trie.find(below[1:].split("/") if below else [])
 
 
 class Dispatcher:
@@ -128,35 +116,21 @@ class Dispatcher:
         """Read `router.routes` again."""
         routes = self._router.routes
         owners = {id(route): tree for tree in self.trees for route in tree.routes}
-        groups = [(tree, list(group)) for tree, group in groupby(routes, lambda route: owners.get(id(route)))]
-        if groups and groups[-1][0] is None:
-            groups.pop()  # without a tree after them, they are searched when nothing else has matched
-        self._resolvers = [tree.resolver() if tree else self._searcher(group) for tree, group in groups]
+        groups = groupby(routes, lambda route: owners.get(id(route)))
+        self._groups = [(tree, list(group)) for tree, group in groups]
+        if self._groups and self._groups[-1][0] is None:
+            self._groups.pop()  # without a tree after them, they are searched when nothing else has matched
         self._other_routes = [route for route in routes if id(route) not in owners]
         self._route_count = len(routes)
 
-    def _searcher(self, routes: list[BaseRoute]) -> Resolver:
-        """Return a resolver for routes before a tree. If one may match, all routes are searched in order."""
-        paths: set[str] = set()
-        others: list[BaseRoute] = []
-        for route in routes:
-            if type(route) in _SIMPLE_ROUTES and not route.param_convertors:  # type: ignore[attr-defined]
-                paths.add(route.path)  # type: ignore[attr-defined]
-            else:
-                others.append(route)
-
-        def search(path: str, scope: Scope) -> APIRouter | None:
-            # Their regular expressions end in `$`, which also matches before a final line feed.
-            if path.removesuffix("\n") in paths or any(r.matches(scope)[0] is not Match.NONE for r in others):
-                return self._router
-            return None
-
-        return search
-
     def _resolve(self, path: str, scope: Scope) -> APIRouter:
-        for resolver in self._resolvers:
-            if router := resolver(path, scope):
-                return router
+        for tree, routes in self._groups:
+            if tree:
+                if router := tree.find(path):
+                    return router
+            # If one of the routes before a tree may match, all routes are searched in order.
+            elif any(route.matches(scope)[0] is not Match.NONE for route in routes):
+                return self._router
         return with_routes(self._router, self._other_routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -166,7 +140,7 @@ class Dispatcher:
         if root and path.startswith(root) and path[len(root) :][:1] in ("", "/"):
             path = path[len(root) :]
         for tree in self.trees:
-            response = tree.before_request and tree.before_request()
+            response = tree.before_request and tree.before_request(scope)
             if response and f"{path}/".startswith(f"{tree.prefix}/"):
                 return await response(scope, receive, send)
         if self._route_count != len(self._router.routes):

@@ -29,8 +29,8 @@ class RouteTreeError(SystemExit):
     def __init__(self, problems: Sequence[RouteProblem]) -> None:
         self.problems = tuple(problems)
         count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
-        self.report = "\n".join([f"{count} in the route tree:", *(f"  {p.message}" for p in problems)])
-        super().__init__(self.report)
+        lines = [f"  {problem.message}" for problem in problems]
+        super().__init__("\n".join([f"{count} in the route tree:", *lines]))
 
 
 def display_path(path: Path) -> str:

@@ -1,9 +1,11 @@
 """Find the handlers of a route file, and check them."""
 
-import ast
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+import symtable
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from importlib.util import decode_source
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -39,7 +41,7 @@ def check_module(module: ModuleType, file: RouteFile) -> Iterator[RouteProblem]:
     for name in strays:
         yield file.problem("stray-function", _explain_stray(name, own[name]))
     if router and handlers:
-        text = f"has a router and the handlers {', '.join(handlers)}. Keep either the router or the handlers."
+        text = f"has both a router and handlers ({', '.join(handlers)}). Keep one of the two."
         yield file.problem("router-and-handlers", text)
     elif router and not router_endpoints:
         yield file.problem("no-handler", "router has no routes. Add one, or delete the file.")
@@ -74,33 +76,21 @@ def iter_dependants(dependant: Dependant) -> Iterator[Dependant]:
 
 
 def _own_callables(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    """Return the functions that the module defines or assigns, and any other callable named as a handler."""
-    own: dict[str, Callable[..., Any]] = {}
-    assigned: set[str] | None = None
-    for name, value in vars(module).items():
-        is_function = inspect.isfunction(value)
-        if not is_function and not (name in HANDLER_NAMES and callable(value)):
-            continue
-        if is_function and inspect.unwrap(value).__module__ == module.__name__:
-            own[name] = value
-        elif name in HANDLER_NAMES or "<locals>" in value.__qualname__:
-            # Closures name the module of their factory, and partials none: look for the assignment.
-            if assigned is None:
-                assigned = set(_assigned_names(ast.parse(inspect.getsource(module)).body))
-            if name in assigned:
-                own[name] = value
-    return own
+    """Return the functions that the module defines or assigns, and any other callable named as a handler.
 
-
-def _assigned_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """Yield the names that a module defines or assigns. Imports are left out."""
-    for node in nodes:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        else:
-            yield from _assigned_names(ast.iter_child_nodes(node))
+    Reads the source: a function does not show whether it was imported, because a decorated one or a closure
+    may have the `__module__` of its factory.
+    """
+    file = module.__file__ or ""
+    source = decode_source(Path(file).read_bytes())
+    symbols = symtable.symtable(source, file, "exec").get_symbols()
+    names = [symbol.get_name() for symbol in symbols if symbol.is_assigned()]
+    values = {name: getattr(module, name, None) for name in names}
+    return {
+        name: value
+        for name, value in values.items()
+        if inspect.isfunction(value) or (name in HANDLER_NAMES and callable(value))
+    }
 
 
 def _similar_name(name: str) -> str:

@@ -6,10 +6,9 @@ Python can import most of these names by itself. A finder is needed for dots, wh
 """
 
 import importlib
-import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import cache_from_source, spec_from_file_location
@@ -30,10 +29,11 @@ class TreePackage:
             parts.insert(0, parent.name)
             parent = parent.parent
         self.root, self.name = root, ".".join(parts)
-        self._fingerprints: dict[str, Fingerprint] = {}
+        self._fingerprints: dict[Path, Fingerprint] = {}
         other = _TreeFinder.roots.setdefault(self.name, root)
         if other != root:
-            text = f"{root}: {other} is already imported as {self.name}. Add an __init__.py to both parents."
+            text = f"{root}: {other} is already imported as {self.name}. "
+            text += "Add an __init__.py to both parent folders."
             raise RouteTreeError([RouteProblem("package-taken", (root, other), text)])
 
     def module_name(self, file: Path) -> str:
@@ -49,14 +49,14 @@ class TreePackage:
 
         Compares fingerprints; reads no file.
         """
-        return self._fingerprints != dict(_fingerprints(self.root))
+        return self._fingerprints != _fingerprints(self.root)
 
     def forget_changed(self) -> None:
         """Remove changed modules, so that they are imported again; all modules if a private one changed."""
-        old, self._fingerprints = self._fingerprints, dict(_fingerprints(self.root))
-        changed = {Path(path) for path, _ in old.items() ^ self._fingerprints.items()} if old else set()
+        old, self._fingerprints = self._fingerprints, _fingerprints(self.root)
+        changed = {path for path, _ in old.items() ^ self._fingerprints.items()} if old else set()
         if any(path.name.startswith("_") for path in changed):
-            changed = {Path(path) for path in (*old, *self._fingerprints)}
+            changed = {*old, *self._fingerprints}
         for path in changed:
             sys.modules.pop(self.module_name(path), None)
             # Bytecode files store the source's time in whole seconds, which would miss a quick second edit.
@@ -72,9 +72,10 @@ class _TreeFinder(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         for package, root in self.roots.items():
-            if f"{fullname}.".startswith(f"{package}."):
-                parts = filter(None, fullname[len(package) + 1 :].split("."))
-                return _spec(fullname, root.joinpath(*map(_decode, parts)))
+            if fullname == package:
+                return _spec(fullname, root)
+            if fullname.startswith(f"{package}."):
+                return _spec(fullname, root.joinpath(*map(_decode, fullname[len(package) + 1 :].split("."))))
         return None
 
 
@@ -112,15 +113,9 @@ def _decode(segment: str) -> str:
     return segment[:1] + segment[1:].replace("%2E", ".")
 
 
-def _fingerprints(folder: Path | str) -> Iterator[tuple[str, Fingerprint]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name != "__pycache__":
-                    yield from _fingerprints(entry.path)
-            elif entry.name.endswith(".py"):
-                stat = entry.stat(follow_symlinks=False)
-                yield entry.path, (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+def _fingerprints(folder: Path) -> dict[Path, Fingerprint]:
+    stats = {path: path.lstat() for path in folder.rglob("*.py")}
+    return {path: (stat.st_mtime_ns, stat.st_size, stat.st_ino) for path, stat in stats.items()}
 
 
 def user_traceback(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Scope
 from starlette.websockets import WebSocketClose
 
 from filerouter.config import RouteConfig, UnknownSetting
@@ -47,9 +47,8 @@ class FileRouter:
 
         With `reload`, each request checks the tree first, and changed files are imported again.
         """
-        self._app, self._built = app, {}
-        reloader = _Reloader(self._package.has_changed, self.refresh) if reload else None
-        self._tree = MountedTree(self.prefix, self.guard, reloader)
+        self._app, self._built, self._report = app, {}, ""
+        self._tree = MountedTree(self.prefix, self.guard, self._reload if reload else None)
         self._dispatcher = Dispatcher.of(app.router)
         self._dispatcher.trees.append(self._tree)
         app.router.redirect_slashes = False
@@ -71,7 +70,7 @@ class FileRouter:
         problems += self._find_conflicts(built, problems)
         if problems:
             raise RouteTreeError(problems)
-        self._replace_routes(files, built)
+        self._replace_routes(built)
 
     def _import(self, files: list[RouteFile], problems: list[RouteProblem]) -> dict[Path, ModuleType]:
         """Return the modules that can be imported and whose `config` is valid. Adds to `problems`."""
@@ -128,44 +127,34 @@ class FileRouter:
                 text += 'Set another one: @operation(operation_id="…").'
                 yield file.problem("duplicate-operation-id", text, other.path)
 
-    def _replace_routes(self, files: list[RouteFile], built: dict[Path, FileRoutes]) -> None:
+    def _replace_routes(self, built: dict[Path, FileRoutes]) -> None:
         """Put the new routes where the old ones were."""
         router, tree = self._app.router, self._tree
         old = {id(route) for route in tree.routes}
         endpoints = [endpoint for routes in built.values() for endpoint in routes.endpoints]
-        tree.endpoints = sorted(endpoints, key=lambda endpoint: precedence(endpoint.file.segments))
+        tree.replace_endpoints(sorted(endpoints, key=lambda endpoint: precedence(endpoint.file.segments)))
         kept = [route for route in router.routes if id(route) not in old]
         at = next((i for i, route in enumerate(router.routes) if id(route) in old), len(kept))
         router.routes[:] = kept[:at] + tree.routes + kept[at:]
         self._app.openapi_schema = None
-        self._built, self.files = built, files
-        for file in files:
-            file.methods = built[file.path].methods
+        self._built, self.files = built, [routes.file for routes in built.values()]
         self._dispatcher.index()
 
-
-class _Reloader:
-    """Refreshes a changed tree before a request. Returns a response with the report while it is broken."""
-
-    def __init__(self, has_changed: Callable[[], bool], refresh: Callable[[], None]) -> None:
-        self._has_changed, self._refresh = has_changed, refresh
-        self._report: str | None = None
-
-    def __call__(self) -> ASGIApp | None:
+    def _reload(self, scope: Scope) -> ASGIApp | None:
+        """Read the tree again if it has changed. Returns a response with the report while it has problems."""
         # A broken tree is read at each request, because the cause may be a file outside the tree.
-        if self._report is not None or self._has_changed():
+        if self._report or self._package.has_changed():
             try:
-                self._refresh()
-                self._report = None
+                self.refresh()
+                self._report = ""
             except RouteTreeError as error:
-                if error.report != self._report:
-                    print(error.report, file=sys.stderr, flush=True)  # noqa: T201
-                self._report = error.report
-        return self._respond if self._report is not None else None
-
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the report as a problem (RFC 9457)."""
+                if str(error) != self._report:
+                    print(error, file=sys.stderr, flush=True)  # noqa: T201
+                self._report = str(error)
+        if not self._report:
+            return None
         if scope["type"] == "websocket":
-            return await WebSocketClose(1011)(scope, receive, send)
-        problem = {"type": "about:blank", "title": "Broken route tree", "status": 500, "detail": self._report}
-        return await JSONResponse(problem, 500, media_type="application/problem+json")(scope, receive, send)
+            return WebSocketClose(1011)
+        # A problem document (RFC 9457).
+        body = {"type": "about:blank", "title": "Broken route tree", "status": 500, "detail": self._report}
+        return JSONResponse(body, 500, media_type="application/problem+json")

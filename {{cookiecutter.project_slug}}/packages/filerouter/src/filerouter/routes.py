@@ -140,15 +140,8 @@ class FileRoutes:
     problems: list[RouteProblem] = field(default_factory=list)
     _routes: dict[Segments, list[BaseRoute]] = field(default_factory=dict)
 
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The methods that have a handler, and WEBSOCKET."""
-        operations = (operation for endpoint in self.endpoints for operation in endpoint.operations)
-        methods = {method for operation in operations for method in methods_of(operation)}
-        return tuple(sorted(methods, key=lambda method: (method == "WEBSOCKET", method)))
-
     def build(self) -> "FileRoutes":
-        """Fill `endpoints`, or `problems` if the file has any."""
+        """Fill `endpoints` and `file.methods`, or `problems` if the file has any."""
         self.problems += check_module(self.module, self.file)
         if self.problems:
             return self
@@ -163,6 +156,8 @@ class FileRoutes:
             fallback = Fallback(url_path(segments, self.file.prefix), http)
             router = with_routes(self.router, [*routes, fallback])
             self.endpoints.append(Endpoint(replace(self.file, segments=segments), router, fallback))
+        operations = [route for endpoint in self.endpoints for route in endpoint.operations]
+        self.file.methods = tuple(sorted({method for route in operations for method in methods_of(route)}))
         return self
 
     def _add_from_router(self, context: RouteContext) -> None:

@@ -79,15 +79,15 @@ def find_route_files(root: Path, prefix: str = "") -> tuple[list[RouteFile], lis
     """
     root = Path(root).absolute()
     if not root.is_dir():
-        return [], [RouteProblem.at(root, "no-root", "not a folder. Give the folder of the route files.")]
-    files: list[RouteFile] = []
-    problems: list[RouteProblem] = []
-    for item in _walk(root, root.resolve(), (), (), prefix):
-        (files if isinstance(item, RouteFile) else problems).append(item)  # type: ignore[arg-type]
+        return [], [RouteProblem.at(root, "no-root", "is not a folder. Pass the folder of the route files.")]
+    found = list(_walk(root, root.resolve(), (), (), prefix))
+    files = [item for item in found if isinstance(item, RouteFile)]
+    problems = [item for item in found if isinstance(item, RouteProblem)]
     invalid = [problem for file in files for problem in check_segments(file)]
     problems += [*invalid, *find_conflicts(files)]
     if not files and not problems:
-        text = f"no route files. Create one, for example {display_path(root)}/health.py with async def get()."
+        example = f"{display_path(root)}/health.py with async def get()"
+        text = f"has no route files. Create one, for example {example}."
         problems.append(RouteProblem.at(root, "no-routes", text))
     skipped = {problem.files[0] for problem in invalid}
     files = [file for file in files if file.path not in skipped]
@@ -196,7 +196,7 @@ def _segment_conflict(file: RouteFile, other: RouteFile, index: int, first: Segm
 
 def _url_conflict(file: RouteFile, other: RouteFile) -> RouteProblem:
     if len(file.segments) == len(other.segments):
-        text = f"same URL as {display_path(other.path)}. Keep one of the two files."
+        text = f"has the same URL as {display_path(other.path)}. Keep one of the two files."
         return file.problem("duplicate-url", text, other.path)
     index, optional = sorted((file, other), key=lambda file: len(file.segments))
     text = f"also matches {index.url}, the URL of {display_path(index.path)}. "

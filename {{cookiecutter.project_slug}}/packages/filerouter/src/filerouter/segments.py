@@ -7,7 +7,7 @@ from enum import IntEnum
 from functools import cached_property
 from keyword import iskeyword
 
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.convertors import PathConvertor, register_url_convertor
 
 _STATIC = re.compile(r"(?:%5F|%2E)?[A-Za-z0-9][A-Za-z0-9._~-]*")
 _GROUP = re.compile(r"\([A-Za-z0-9_-]+\)")
@@ -76,20 +76,16 @@ def url_path(segments: Segments, prefix: str = "") -> str:
     return prefix + "".join(f"/{segment.url}" for segment in segments) or "/"
 
 
-class CatchAllConvertor(Convertor[str]):
+class CatchAllConvertor(PathConvertor):
     """Matches one or more segments. None of them may be empty, `.` or `..`."""
 
     regex = r"(?!\.{1,2}(?:/|$))[^/]+(?:/(?!\.{1,2}(?:/|$))[^/]+)*"
-
-    def convert(self, value: str) -> str:
-        """Return the text unchanged."""
-        return value
 
     def to_string(self, value: str) -> str:
         """Return the text for a URL. Raises ValueError if no request could have it."""
         if not re.fullmatch(self.regex, str(value)):
             raise ValueError(f"{value!r} has an empty segment, '.' or '..'")
-        return str(value)
+        return super().to_string(value)
 
 
 register_url_convertor("rest", CatchAllConvertor())
