@@ -18,7 +18,7 @@ import structlog
 
 from saaskit.errors import BadGateway, GatewayTimeout, Unprocessable
 from saaskit.upstream.client import current
-from saaskit.upstream.pool import MIB
+from saaskit.upstream.rules import MIB
 
 if TYPE_CHECKING:
     import httpcore2
