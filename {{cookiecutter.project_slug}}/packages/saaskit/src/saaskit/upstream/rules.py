@@ -35,8 +35,8 @@ class Limits:
     stream_bytes: int = 1024 * MIB
     """Size of a forwarded response, without decompression."""
     buffer_bytes: int = MIB // 4
-    """Receive buffer of a connection, in the kernel. It bounds the memory that a forwarded response takes,
-    and its speed: this / round-trip time."""
+    """Receive buffer of a connection, in the kernel. It limits the memory that a forwarded response takes,
+    and its speed: to this size per round-trip time."""
 
 
 # Only listed headers cross. No hop-by-hop header is listed, and none that identifies the caller, such as

@@ -70,7 +70,7 @@ class RetryBudget:
         self.ratio, self.burst, self.left = ratio, burst, burst
 
     def record_call(self) -> None:
-        """Add to the budget what one call earns."""
+        """Add the share of one call to the budget."""
         self.left = min(self.burst, self.left + self.ratio)
 
     def take(self) -> bool:
