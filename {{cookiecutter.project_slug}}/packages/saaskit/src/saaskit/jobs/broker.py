@@ -5,7 +5,7 @@ Only the relay and the workers import this module: a request never waits for a b
 
 import logging
 import ssl
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -43,7 +43,13 @@ def create_celery(settings: Settings) -> Celery:
         broker_transport_options=_transport_options(settings.broker_url),
         broker_use_ssl=_tls_options(settings.broker_url),
     )
-    signals.setup_logging.connect(_logging_setup(settings), weak=False)
+
+    @signals.setup_logging.connect(weak=False)
+    def configure(**_: Any) -> None:
+        configure_logging(settings.log_level, json=settings.production)
+        for name in ("celery.worker.strategy", "celery.app.trace", "kombu", "amqp"):
+            logging.getLogger(name).setLevel("WARNING")  # the executor logs these events
+
     return app
 
 
@@ -59,15 +65,6 @@ def _tls_options(url: str) -> dict[str, Any] | None:
     if url.startswith("rediss:"):
         return {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None} if url.startswith("amqps:") else None
-
-
-def _logging_setup(settings: Settings) -> Callable[..., None]:
-    def configure(**_: Any) -> None:
-        configure_logging(settings.log_level, json=settings.production)
-        for name in ("celery.worker.strategy", "celery.app.trace", "kombu", "amqp"):
-            logging.getLogger(name).setLevel("WARNING")  # the executor logs these events
-
-    return configure
 
 
 class Broker:

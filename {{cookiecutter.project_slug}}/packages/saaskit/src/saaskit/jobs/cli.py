@@ -12,13 +12,12 @@ jobs purge --days 14                  delete jobs that finished longer ago
 
 import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
@@ -37,6 +36,7 @@ from saaskit.settings import Settings
 __all__ = ["main"]
 
 Arguments = argparse.Namespace
+Command = Callable[[Sessionmaker, Arguments], Awaitable[None]]
 console = Console()
 COLOURS = {"running": "cyan", "succeeded": "green", "dead": "red", "cancelled": "yellow"}
 HIDDEN = {"payload", "lease_token", "token"}
@@ -98,11 +98,7 @@ async def _select(db: AsyncSession, arguments: Arguments, limit: int | None = No
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, default=_encode))
-
-
-def _encode(value: datetime | UUID) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    print(to_json(value, indent=2).decode())
 
 
 def _as_dict(row: JobRecord | JobAttempt) -> dict[str, Any]:
@@ -200,7 +196,7 @@ async def _select_watched(db: AsyncSession, arguments: Arguments, shown: list[UU
     return (await db.scalars(select(JobRecord).where(watched).order_by(JobRecord.id.desc()).limit(50))).all()
 
 
-def _for_each(change: Callable[[AsyncSession, UUID], Awaitable[bool]], done: str):
+def _for_each(change: Callable[[AsyncSession, UUID], Awaitable[bool]], done: str) -> Command:
     """Return a command that applies a transition to each selected job."""
 
     async def command(sessionmaker: Sessionmaker, arguments: Arguments) -> None:
@@ -224,7 +220,7 @@ async def _purge(sessionmaker: Sessionmaker, arguments: Arguments) -> None:
         print(f"{count} deleted that finished more than {arguments.days:g} days ago.")
 
 
-COMMANDS: dict[str, Callable[[Sessionmaker, Arguments], Awaitable[None]]] = {
+COMMANDS: dict[str, Command] = {
     "list": _list,
     "show": _show,
     "watch": _watch,

@@ -28,7 +28,7 @@ from saaskit.jobs.failures import (
     handle_failure,
     redact,
 )
-from saaskit.jobs.job import NUL, Job, enqueue, handlers, job_classes
+from saaskit.jobs.job import NUL, Job, enqueue, handlers, job_classes, options_of
 from saaskit.jobs.lease import DATABASE_ERRORS, Lease
 from saaskit.jobs.tables import MAX_BYTES, JobRecord
 from saaskit.settings import Settings
@@ -121,20 +121,18 @@ class JobExecutor:
 
     def _attempt(self, claimed: queries.Claim) -> str:
         """Run the handler while the lease is renewed. Returns the outcome, for the log."""
-        job_class = job_classes.get(claimed.kind)
-        limit = job_class.options.time_limit if job_class else 60
-        lease, renewal = self._in_lease_thread(self._start_lease(claimed, limit))
+        lease, renewal = self._in_lease_thread(self._start_lease(claimed))
         try:
-            return self._run_handler(lease)
+            try:
+                return self._run_handler(lease)
+            finally:
+                self._in_lease_thread(_end(renewal))
         # BaseException: JobCancelled, a library's SystemExit or a TaskGroup's error ends the attempt, too.
         except BaseException as error:
-            self._in_lease_thread(_end(renewal))
             return self._in_lease_thread(self._record_failure(lease, error))
-        finally:
-            self._in_lease_thread(_end(renewal))
 
-    async def _start_lease(self, claimed: queries.Claim, limit: float) -> tuple[Lease, asyncio.Task[None]]:
-        seconds = self._settings.lease_seconds
+    async def _start_lease(self, claimed: queries.Claim) -> tuple[Lease, asyncio.Task[None]]:
+        seconds, limit = self._settings.lease_seconds, options_of(claimed.kind).time_limit
         lease = Lease(self._sessionmaker, claimed, seconds, limit, may_kill=self._may_kill)
         return lease, asyncio.create_task(lease.keep())
 

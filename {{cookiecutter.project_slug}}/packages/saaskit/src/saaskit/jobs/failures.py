@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from saaskit.jobs.job import job_classes
+from saaskit.jobs.job import options_of
 from saaskit.jobs.queries import Claim, finish
 
 MAX_DELAY = 3600
@@ -90,7 +90,6 @@ async def handle_failure(db: AsyncSession, claimed: Claim, error: BaseException)
     elif isinstance(error, UnknownKind):
         state, delay = "queued", UNKNOWN_KIND_DELAY
     else:
-        job_class = job_classes.get(claimed.kind)
-        state, delay = "queued", retry_delay(claimed.attempts, job_class.options.backoff if job_class else 2)
+        state, delay = "queued", retry_delay(claimed.attempts, options_of(claimed.kind).backoff)
     error_info = describe_error(error)
     return await finish(db, claimed, state, outcome="failed", error=error_info, delay=delay) or "lost"

@@ -103,6 +103,11 @@ class Job(BaseModel):
         return payload
 
 
+def options_of(kind: str) -> JobOptions:
+    """Return the options of a kind; the defaults if this process does not know it."""
+    return job_classes[kind].options if kind in job_classes else JobOptions(kind)
+
+
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 

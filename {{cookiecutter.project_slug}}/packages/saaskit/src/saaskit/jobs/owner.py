@@ -7,7 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Header, Response
@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from saaskit.db import Sessionmaker
 from saaskit.errors import Conflict, NotFound, TooManyRequests
 from saaskit.jobs import queries
-from saaskit.jobs.tables import FINISHED, JobRecord
+from saaskit.jobs.tables import FINISHED, JobRecord, JobState
 from saaskit.schema import Output, Query
 
 __all__ = [
@@ -41,8 +41,6 @@ POLL_SECONDS = 0.5
 MAX_FOLLOWED = 10
 """Jobs that one owner may follow at the same time, per process. Each one is polled."""
 _followed: Counter[str] = Counter()
-
-JobState = Literal["queued", "running", "succeeded", "dead", "cancelled"]
 
 IdempotencyKey = Annotated[
     str | None,

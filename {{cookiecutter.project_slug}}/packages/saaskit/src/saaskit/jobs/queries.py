@@ -12,15 +12,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import JSON, Row, Text, Uuid, bindparam, func, select, text
+from sqlalchemy import JSON, Row, Text, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
-
-_ID, _TOKEN = bindparam("id", type_=Uuid), bindparam("token", type_=Uuid)
 
 _LOCK_KEY = text(
     "SELECT pg_advisory_xact_lock(hashtextextended(concurrency_key, 0))"
     " FROM jobs WHERE id = :id AND state = 'queued' AND concurrency_key IS NOT NULL"
-).bindparams(_ID)
+)
 _CLAIM = text("""
 WITH claimed AS (
     UPDATE jobs SET state = 'running', lease_token = :token, worker = :worker, attempts = attempts + 1,
@@ -36,17 +34,14 @@ WITH claimed AS (
     SELECT :token, id, attempts, :worker FROM claimed
 )
 SELECT * FROM claimed
-""").bindparams(_ID, _TOKEN)
-_UNPUBLISH_KEYED = text(
-    "UPDATE jobs SET published_at = NULL WHERE id = :id AND state = 'queued' AND concurrency_key IS NOT NULL"
-).bindparams(_ID)
+""")
 _RENEW = text("""
 UPDATE jobs SET lease_until = clock_timestamp() + make_interval(secs => :lease),
     progress = :progress, note = :note,
     revision = revision + CASE WHEN (progress, note) = (:progress, :note) THEN 0 ELSE 1 END
 WHERE id = :id AND lease_token = :token AND state = 'running'
 RETURNING cancel_requested
-""").bindparams(_ID, _TOKEN, bindparam("note", type_=Text))
+""").bindparams(bindparam("note", type_=Text))
 _FINISH = text("""
 WITH finished AS (
     UPDATE jobs SET result = :result, error = :error, lease_token = NULL, lease_until = NULL,
@@ -64,8 +59,6 @@ WITH finished AS (
 SELECT state, CASE WHEN :state = 'queued' OR concurrency_key IS NOT NULL THEN pg_notify('jobs', '') END
 FROM finished
 """).bindparams(
-    _ID,
-    _TOKEN,
     bindparam("state", type_=Text),
     bindparam("outcome", type_=Text),
     bindparam("result", type_=JSON(none_as_null=True)),
@@ -77,7 +70,7 @@ UPDATE jobs SET cancel_requested = true, revision = revision + 1,
     finished_at = CASE WHEN state = 'queued' THEN clock_timestamp() END
 WHERE id = :id AND state IN ('queued', 'running')
 RETURNING id
-""").bindparams(_ID)
+""")
 _RETRY = text("""
 WITH again AS (
     UPDATE jobs SET state = 'queued', attempts = 0, run_after = clock_timestamp(), cancel_requested = false,
@@ -88,7 +81,7 @@ WITH again AS (
     RETURNING id
 )
 SELECT id, pg_notify('jobs', '') FROM again
-""").bindparams(_ID)
+""")
 _RELEASE = text("""
 WITH released AS (
     UPDATE jobs SET state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END,
@@ -132,7 +125,7 @@ async def claim(db: AsyncSession, job_id: UUID, worker: str, lease: float) -> Cl
     if row := (await db.execute(_CLAIM, values)).first():
         return Claim(**row._mapping, token=token)
     if keyed:
-        await db.execute(_UNPUBLISH_KEYED, {"id": job_id})
+        await unpublish(db, [job_id])
     return None
 
 
@@ -220,9 +213,7 @@ WITH free AS (
 UPDATE jobs SET published_at = clock_timestamp() WHERE id = ANY(ARRAY(TABLE taken))
 RETURNING jobs.id, kind, priority, run_after
 """)  # noqa: S608 (constant text)
-_UNPUBLISH = text("UPDATE jobs SET published_at = NULL WHERE id IN :ids AND state = 'queued'").bindparams(
-    bindparam("ids", expanding=True)
-)
+_UNPUBLISH = text("UPDATE jobs SET published_at = NULL WHERE id = ANY(:ids) AND state = 'queued'")
 _REQUEUE_LOST = text("""
 UPDATE jobs SET published_at = NULL WHERE state = 'queued' AND queue = :queue
     AND published_at < now() - make_interval(secs => :lease)
@@ -269,7 +260,7 @@ async def take_due(db: AsyncSession, queue: str, limit: int) -> list[Row[*tuple[
 
 
 async def unpublish(db: AsyncSession, jobs: list[UUID]) -> None:
-    """Undo `take_due` for jobs that the broker did not accept."""
+    """Undo `take_due` for jobs that the broker did not accept, or that no worker may run yet."""
     await db.execute(_UNPUBLISH, {"ids": jobs})
 
 

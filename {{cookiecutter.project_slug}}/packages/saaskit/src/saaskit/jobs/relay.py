@@ -16,7 +16,7 @@ import structlog
 from saaskit.db import create_engine, create_sessionmaker, postgresql_dsn
 from saaskit.jobs import queries
 from saaskit.jobs.broker import Broker
-from saaskit.jobs.job import job_classes
+from saaskit.jobs.job import options_of
 from saaskit.jobs.schedules import tick
 from saaskit.logging import configure_logging
 from saaskit.settings import Settings
@@ -132,22 +132,20 @@ class Relay:
         """
         async with self._sessionmaker.begin() as db:
             rows = await queries.take_due(db, queue, limit)
-        messages = [
-            (row.id, job_classes[row.kind].options.time_limit if row.kind in job_classes else 60)
-            for row in rows
-        ]
+        messages = [(row.id, options_of(row.kind).time_limit) for row in rows]
         sent: set[UUID] = set()
+
+        def send() -> None:
+            for job in self.broker.publish(queue, messages):
+                sent.add(job)
+
         try:
-            await asyncio.to_thread(self._send, queue, messages, sent)
+            await asyncio.to_thread(send)
         finally:
             if unsent := [row.id for row in rows if row.id not in sent]:
                 async with self._sessionmaker.begin() as db:
                     await queries.unpublish(db, unsent)
         return len(sent)
-
-    def _send(self, queue: str, messages: list[tuple[UUID, float]], sent: set[UUID]) -> None:
-        for job in self.broker.publish(queue, messages):
-            sent.add(job)
 
     async def _requeue_lost(self, queue: str, published: int) -> None:
         """Publish stale jobs again if the broker has fewer messages than were published."""

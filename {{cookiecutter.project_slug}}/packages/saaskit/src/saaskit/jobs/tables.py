@@ -1,7 +1,7 @@
 """The job tables. They are the source of truth; the broker carries only job ids."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, Text, func, text
@@ -10,7 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from saaskit.db import Base
 
-STATES = ("queued", "running", "succeeded", "dead", "cancelled")
+JobState = Literal["queued", "running", "succeeded", "dead", "cancelled"]
+STATES = get_args(JobState)
 FINISHED = ("succeeded", "dead", "cancelled")
 MAX_BYTES = 64 * 1024
 """Largest payload and largest result, as JSON. Store larger data in a table of its own."""

@@ -1,4 +1,4 @@
-"""Sign-in with OAuth and OpenID Connect providers. Authlib speaks the protocols; saaskit checks more.
+"""Sign-in with OAuth and OpenID Connect providers. Authlib implements the protocols; saaskit adds checks.
 
     providers = OAuthProviders(settings.all_providers, lambda name: f"{settings.origin}/auth/callback/{name}")
     request = await providers.authorize("google")  # redirect to request.url, and keep the rest
@@ -10,7 +10,7 @@ providers  OAuthProviders
 identity   `ExternalIdentity`: the claims about a user that we accept
 client     requests to providers, limited in time and size
 oidc       OpenID Connect, with every check of Core §3.1.3.7, Discovery §4.3 and RFC 9207
-github     GitHub, whose API has the user instead of an ID token
+github     GitHub, which has no ID tokens: its API returns the user
 """
 
 from saaskit.oauth.identity import ExternalIdentity, InvalidProviderResponse, SignInFailed

@@ -1,4 +1,4 @@
-"""GitHub speaks OAuth 2.0 without OpenID Connect: its API has the user and their e-mail addresses."""
+"""GitHub supports OAuth 2.0 without OpenID Connect: its API returns the user and their e-mail addresses."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ URLS = {
 
 
 class GitHubClient(ProviderClient):
-    """The subject is the number of the account: its name can change hands."""
+    """The subject is the number of the account, because another user can take over its name."""
 
     def __init__(self, settings: OAuthProviderSettings) -> None:
         super().__init__("github", settings, "read:user user:email", URLS)
@@ -24,7 +24,7 @@ class GitHubClient(ProviderClient):
     async def identify(
         self, response: Mapping[str, str], *, code_verifier: str, nonce: str | None, redirect_uri: str
     ) -> ExternalIdentity:
-        """Redeem the code and request the user. GitHub knows no nonce."""
+        """Redeem the code and request the user. GitHub does not support a nonce."""
         token = await self.redeem(response["code"], code_verifier, redirect_uri)
         user, emails = await self._get("user", token), await self._get("user/emails", token)
         if not isinstance(user, dict) or type(user.get("id")) is not int or not isinstance(emails, list):

@@ -37,9 +37,9 @@ class ExternalIdentity:
     """None unless the provider has verified it."""
     name: str
     tokens: dict[str, str]
-    """`access_token` and `refresh_token`, as far as the provider sent them."""
+    """`access_token` and `refresh_token`, if the provider sent them."""
     authenticated_at: datetime | None = None
-    """When the user last proved who they are to the provider; None if it does not say."""
+    """When the user last authenticated at the provider; None if the provider does not say."""
 
 
 def parse_claims(issuer: str, claims: Mapping[str, Any], token: Mapping[str, Any]) -> ExternalIdentity:

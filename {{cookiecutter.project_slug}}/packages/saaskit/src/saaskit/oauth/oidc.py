@@ -14,12 +14,12 @@ from saaskit.security import new_token
 from saaskit.settings import OAuthProviderSettings
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-"""Asymmetric algorithms only, whatever the provider or the token propose."""
+"""Only asymmetric algorithms. Those that the provider or the token proposes are ignored."""
 METADATA_SECONDS = 3600
 MAX_AGE = 7 * 86400
 """Seconds within which the user must have authenticated at the provider, which then sends `auth_time`."""
 MAX_REFETCHES = 3
-"""A provider's keys are fetched again at most so often in a minute, however many tokens name unknown keys."""
+"""A provider's keys are fetched again at most this often per minute, even if tokens have unknown keys."""
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 

@@ -92,8 +92,16 @@ class OAuthProviders:
             )
 
     def _client(self, name: str) -> "OIDCClient | GitHubClient":
+        # Authlib is not needed before the first sign-in.
+        from saaskit.oauth.github import GitHubClient
+        from saaskit.oauth.oidc import OIDCClient
+
+        settings = self.settings(name)
         if name not in self._clients:
-            self._clients[name] = _create_client(name, self.settings(name))
+            if name == "github":
+                self._clients[name] = GitHubClient(settings)
+            else:
+                self._clients[name] = OIDCClient(name, settings, settings.issuer or ISSUERS.get(name, ""))
         return self._clients[name]
 
     @asynccontextmanager
@@ -128,14 +136,3 @@ def _authorization_response(params: list[tuple[str, str]], state: str) -> dict[s
     if response.get("error") or not response.get("code"):
         raise InvalidProviderResponse(f"authorization response: {response.get('error', 'no code')}")
     return response
-
-
-def _create_client(name: str, settings: OAuthProviderSettings) -> "OIDCClient | GitHubClient":
-    # Authlib is not needed before the first sign-in.
-    if name == "github":
-        from saaskit.oauth.github import GitHubClient
-
-        return GitHubClient(settings)
-    from saaskit.oauth.oidc import OIDCClient
-
-    return OIDCClient(name, settings, settings.issuer or ISSUERS.get(name, ""))

@@ -7,15 +7,15 @@
         return await github.forward(request, path)  # streamed
 
 client     Upstream; `connect`: base URLs and secrets from the settings; `readiness`
-transport  one call: breaker, retries within a budget, errors as problems
+rules      which requests and headers may cross; limits on time, size and concurrency
+transport  connections, retries within a budget, errors as problems
 breaker    refuses calls to an upstream that fails
-pool       connections, limited in number
-proxy      forwarding: which paths and headers may cross, and the streamed response
+proxy      the streamed response of a forwarded request
 ssrf       `fetch_public_url`, for URLs that come from users
 """
 
 from saaskit.upstream.client import Upstream, connect, readiness
-from saaskit.upstream.pool import Limits
+from saaskit.upstream.rules import Limits
 from saaskit.upstream.ssrf import PublicAddressBackend, fetch_public_url
 
 __all__ = ["Limits", "PublicAddressBackend", "Upstream", "connect", "fetch_public_url", "readiness"]

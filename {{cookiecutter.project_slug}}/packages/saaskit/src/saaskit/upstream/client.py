@@ -6,7 +6,7 @@ import threading
 import unicodedata
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote, urlencode
 from weakref import WeakValueDictionary
 
@@ -16,14 +16,10 @@ from pydantic_core import to_json
 
 from saaskit.errors import NotFound
 from saaskit.settings import Settings, SettingsError, UpstreamSettings
-from saaskit.upstream import proxy
-from saaskit.upstream.pool import Limits
-from saaskit.upstream.transport import (
-    UpstreamTransport,
-    error_from_response,
-    parse_response,
-    transport_errors,
-)
+from saaskit.upstream.rules import ForwardRules, Limits
+
+if TYPE_CHECKING:
+    from saaskit.upstream.transport import UpstreamTransport
 
 T = TypeVar("T")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -56,7 +52,7 @@ class Upstream:
         self.name, self.base_url, self.limits = name, base_url, limits or Limits()
         self.secret, self.secret_in = secret or SecretStr(""), secret_in.lower()
         self.headers = {key.lower(): value for key, value in (send or {}).items()}
-        self.rules = proxy.Rules(allow, also_send, also_return)
+        self.rules = ForwardRules(allow, also_send, also_return)
         declared[name] = self
 
     async def get(
@@ -83,19 +79,12 @@ class Upstream:
             headers["content-type"] = "application/json"
         target, encoded_query = fill_path(path, segments), urlencode(query, doseq=True)
         transport = current().transport(self)
-        async with transport.deadline() as deadline:
-            response = await transport.send(method, target, encoded_query, headers, content, deadline)
-            async with response as http:
-                if error := error_from_response(self.name, http):
-                    raise error
-                try:
-                    value = await parse_response(self.name, http, model, self.limits.response_bytes)
-                except transport_errors() as failure:
-                    raise transport.error(failure) from failure
-            return value
+        return await transport.request(method, target, encoded_query, headers, content, model)
 
     async def forward(self, request: Request, path: str) -> Response:
         """Forward the request and stream the response. Raises NotFound if `allow` does not list it."""
+        from saaskit.upstream import proxy
+
         target = "/" + "/".join(map(encode_segment, self.rules.segments(request.method, path)))
         return await proxy.forward(current().transport(self), self.rules, request, target)
 
@@ -121,16 +110,18 @@ declared: "WeakValueDictionary[str, Upstream]" = WeakValueDictionary()
 
 
 class Binding:
-    """One transport for each upstream that is called. Nothing is connected before the first call."""
+    """One transport for each upstream that was called."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings.upstreams
         self.user_agent = user_agent(settings.product_name)
-        self._transports: dict[Upstream, UpstreamTransport] = {}
+        self.transports: dict[Upstream, UpstreamTransport] = {}
 
-    def transport(self, upstream: "Upstream") -> UpstreamTransport:
+    def transport(self, upstream: Upstream) -> "UpstreamTransport":
         """Return the upstream's transport. The settings replace its declared base URL and secret."""
-        if upstream not in self._transports:
+        from saaskit.upstream.transport import UpstreamTransport
+
+        if upstream not in self.transports:
             settings = self.settings.get(upstream.name, UpstreamSettings())
             headers = {"user-agent": self.user_agent, **upstream.headers}
             if secret := (settings.secret or upstream.secret).get_secret_value():
@@ -138,14 +129,14 @@ class Binding:
                     headers[upstream.secret_in] = secret
                 else:
                     headers["authorization"] = f"Bearer {secret}"
-            self._transports[upstream] = UpstreamTransport(
+            self.transports[upstream] = UpstreamTransport(
                 upstream.name, settings.base_url or upstream.base_url, headers, upstream.limits
             )
-        return self._transports[upstream]
+        return self.transports[upstream]
 
     async def close(self) -> None:
         """Close all connections."""
-        for transport in self._transports.values():
+        for transport in self.transports.values():
             await transport.close()
 
 
@@ -191,11 +182,9 @@ def readiness() -> dict[str, Literal["ok", "unavailable"]]:
 
     Sends no request.
     """
-    binding = current()
-    return {
-        name: "unavailable" if binding.transport(upstream).breaker.seconds_to_wait() else "ok"
-        for name, upstream in sorted(declared.items())
-    }
+    transports = current().transports.values()
+    refused = {transport.name for transport in transports if transport.breaker.seconds_to_wait()}
+    return {name: "unavailable" if name in refused else "ok" for name in sorted(declared)}
 
 
 def user_agent(product_name: str) -> str:

@@ -1,8 +1,7 @@
-"""The streaming proxy: which paths and headers may cross, and the response in constant memory."""
+"""The streaming proxy: it forwards a request, and its response in constant memory."""
 
 import asyncio
-import re
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -12,83 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from saaskit.errors import BadGateway, NotFound, PayloadTooLarge
-from saaskit.upstream.pool import Limits, OpenResponse
-from saaskit.upstream.transport import UpstreamTransport, error_from_response, transport_errors
+from saaskit.errors import BadGateway, PayloadTooLarge
+from saaskit.upstream.rules import ForwardRules
+from saaskit.upstream.transport import CONNECTION_ERRORS, OpenResponse, UpstreamTransport, error_from_response
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 CLIENT_DISCONNECTED = 499
-_PLACEHOLDER = re.compile(r"\{\w+\}")
-
-# Only listed headers cross. No hop-by-hop header is listed, and none that identifies the caller, such as
-# cookies, authorization and addresses.
-REQUEST_HEADERS = frozenset(
-    {
-        "accept",
-        "accept-encoding",
-        "accept-language",
-        "content-type",
-        "if-modified-since",
-        "if-none-match",
-        "if-range",
-        "last-event-id",
-        "range",
-    }
-)
-RESPONSE_HEADERS = frozenset(
-    {
-        "accept-ranges",
-        "content-disposition",
-        "content-encoding",
-        "content-language",
-        "content-length",
-        "content-range",
-        "content-type",
-        "etag",
-        "last-modified",
-        "vary",
-    }
-)
 
 
-class Rules:
-    """Allowed requests (`"GET /repos/{owner}/{name}"`; GET includes HEAD) and allowed headers."""
-
-    def __init__(
-        self, allow: Iterable[str], also_send: Iterable[str] = (), also_return: Iterable[str] = ()
-    ) -> None:
-        self._allowed = [(method, path.split("/")[1:]) for method, path in map(str.split, allow)]
-        self._request_headers = REQUEST_HEADERS | {name.lower() for name in also_send}
-        self._response_headers = {name.lower().encode() for name in RESPONSE_HEADERS.union(also_return)}
-
-    def segments(self, method: str, path: str) -> list[str]:
-        """Return the segments of the path. Raises NotFound if no rule allows it."""
-        segments = path.split("/")
-        for allowed_method, pattern in self._allowed:
-            if allowed_method == method.replace("HEAD", "GET") and len(pattern) == len(segments):
-                pairs = zip(pattern, segments, strict=True)
-                if all(_PLACEHOLDER.fullmatch(rule) or rule == segment for rule, segment in pairs):
-                    return segments
-        raise NotFound
-
-    def request_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """Return the caller's headers that may be sent to the upstream."""
-        hop_by_hop = headers.get("connection", "").lower().replace(" ", "").split(",")
-        names = self._request_headers.difference(hop_by_hop)
-        return {"accept-encoding": "identity"} | {name: headers[name] for name in names if name in headers}
-
-    def response_headers(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Return the upstream's headers that may be returned, with their bytes unchanged."""
-        lowered = [(name.lower(), value) for name, value in headers]
-        kept = [(name, value) for name, value in lowered if name in self._response_headers]
-        if any(name in (b"etag", b"last-modified") for name, _ in kept):
-            # Our secret was used for it, so shared caches must not store it.
-            kept.append((b"cache-control", b"private, no-cache"))
-        return kept
-
-
-async def forward(transport: UpstreamTransport, rules: Rules, request: Request, path: str) -> Response:
+async def forward(transport: UpstreamTransport, rules: ForwardRules, request: Request, path: str) -> Response:
     """Send the request to `path` of the upstream and return its response as a stream. Raises Problem."""
     content = await request.body()
     if len(content) > transport.limits.request_bytes:
@@ -109,7 +41,7 @@ async def forward(transport: UpstreamTransport, rules: Rules, request: Request, 
         await _run_until(disconnected, send())
         if not opened:
             return Response(status_code=CLIENT_DISCONNECTED)
-        proxied = _proxy_response(transport, rules, opened[0], disconnected)
+        proxied = ProxyResponse(transport, rules, opened[0], disconnected)
         streaming = True
         return proxied
     finally:
@@ -120,39 +52,35 @@ async def forward(transport: UpstreamTransport, rules: Rules, request: Request, 
                 await response.close()
 
 
-def _proxy_response(
-    transport: UpstreamTransport, rules: Rules, response: OpenResponse, disconnected: asyncio.Task[None]
-) -> "ProxyResponse":
-    name, limits, http = transport.name, transport.limits, response.http
-    if error := error_from_response(name, http):
-        raise error
-    length = http.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > limits.stream_bytes:
-        response.call.failed()
-        raise BadGateway(f"{name} sent a response that is too large.")
-    return ProxyResponse(name, response, rules.response_headers(http.headers.raw), limits, disconnected)
-
-
 class IncompleteResponse(Exception):
     """The response ended early. It must not look complete to the client."""
 
 
 class ProxyResponse(Response):
-    """Streams the upstream's body unchanged, compressed or not, until it ends or the client disconnects."""
+    """Streams the upstream's body unchanged, compressed or not, until it ends or the client disconnects.
+
+    Raises the problem of a response that is an error or too large.
+    """
 
     def __init__(
         self,
-        name: str,
+        transport: UpstreamTransport,
+        rules: ForwardRules,
         upstream: OpenResponse,
-        headers: list[tuple[bytes, bytes]],
-        limits: Limits,
         disconnected: asyncio.Task[None],
     ) -> None:
+        name, limits, http = transport.name, transport.limits, upstream.http
+        if error := error_from_response(name, http):
+            raise error
+        length = http.headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > limits.stream_bytes:
+            upstream.call.failed()
+            raise BadGateway(f"{name} sent a response that is too large.")
         self.name, self.upstream, self.limits, self.disconnected = name, upstream, limits, disconnected
-        self.status_code = upstream.http.status_code
+        self.status_code = http.status_code
         self.background, self.body = None, b""
-        self.raw_headers = headers
-        self.is_event_stream = dict(headers).get(b"content-type", b"").startswith(b"text/event-stream")
+        self.raw_headers = rules.response_headers(http.headers.raw)
+        self.is_event_stream = http.headers.get("content-type", "").startswith("text/event-stream")
         if self.is_event_stream:
             upstream.set_read_timeout(limits.idle)
 
@@ -172,7 +100,7 @@ class ProxyResponse(Response):
                 await self._send_chunks(send)
         except Exception as error:
             # Any other error may be due to a slow or disconnected client.
-            if isinstance(error, (IncompleteResponse, *transport_errors())):
+            if isinstance(error, (IncompleteResponse, *CONNECTION_ERRORS)):
                 self.upstream.call.failed()
             log.warning("upstream response incomplete", upstream=self.name, error=type(error).__name__)
             raise IncompleteResponse from error

@@ -18,7 +18,7 @@ import structlog
 
 from saaskit.errors import BadGateway, GatewayTimeout, Unprocessable
 from saaskit.upstream.client import current
-from saaskit.upstream.pool import MIB
+from saaskit.upstream.rules import MIB
 
 if TYPE_CHECKING:
     import httpcore2
@@ -40,7 +40,7 @@ _NOT_PUBLIC = [
 
 
 class FetchedResponse(NamedTuple):
-    """A response with a status from 200 to 299. Header names are in lower case."""
+    """A response with a status from 200 to 299. Header names are not case-sensitive."""
 
     status: int
     headers: Mapping[str, str]
@@ -175,7 +175,4 @@ async def _get(pool: "httpcore2.AsyncConnectionPool", url: str, limit: int) -> F
                 body += chunk
                 if len(body) > limit:
                     raise BadGateway("The URL returned a response that is too large.")
-        decoded = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
-        }
-        return FetchedResponse(response.status, decoded, bytes(body))
+        return FetchedResponse(response.status, httpx2.Headers(response.headers), bytes(body))

@@ -1,32 +1,66 @@
-"""One call to an upstream: breaker, retries, time limit, and errors as problems that name the upstream."""
+"""Calls to one upstream: breaker, retries, time limit, and errors as problems that name the upstream.
+
+httpx2's transport is used without its client, which would store cookies, follow redirects and read proxies
+from the environment. Importing it takes 0.3 s, so this module is imported at the first call.
+"""
 
 import asyncio
 import random
+import socket
 import time
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+import httpx2
 import structlog
+from opentelemetry import propagate
 from pydantic import TypeAdapter, ValidationError
 
 from saaskit.errors import BadGateway, BadRequest, GatewayTimeout, NotFound, Problem, UpstreamUnavailable
 from saaskit.tracing import child_traceparent
 from saaskit.upstream.breaker import Breaker, BreakerOpen, Call
-from saaskit.upstream.pool import ConnectionPool, Limits, OpenResponse, PoolExhausted
-
-if TYPE_CHECKING:
-    import httpx2
+from saaskit.upstream.rules import Limits
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 RETRYABLE_STATUSES = frozenset({502, 503, 504})
 """Statuses after which a retry may succeed. 429 is one of them if it has a `Retry-After`."""
+CONNECTION_ERRORS = (httpx2.TransportError, httpx2.StreamError)
+"""Errors of a failed connection, before and within a response."""
+
+
+class OpenResponse:
+    """A response whose body is still to be read. It uses its connection until it is closed.
+
+    As a context manager it reports the outcome of its call to the breaker.
+    """
+
+    def __init__(self, http: httpx2.Response, call: Call) -> None:
+        self.http, self.call = http, call
+
+    def set_read_timeout(self, seconds: float) -> None:
+        """Change the longest silence for the rest of the body."""
+        self.http.request.extensions["timeout"]["read"] = seconds
+
+    async def __aenter__(self) -> httpx2.Response:
+        return self.http
+
+    async def __aexit__(self, _: object, error: BaseException | None, *rest: object) -> None:
+        if error is None:
+            self.call.succeeded()
+        elif isinstance(error, BadGateway | GatewayTimeout):
+            self.call.failed()
+        await self.close()
+
+    async def close(self) -> None:
+        """Free the connection. If the body was not read, it is closed, which the upstream notices."""
+        await self.http.aclose()
 
 
 class RetryBudget:
@@ -36,7 +70,7 @@ class RetryBudget:
         self.ratio, self.burst, self.left = ratio, burst, burst
 
     def record_call(self) -> None:
-        """Add to the budget what one call earns."""
+        """Add the share of one call to the budget."""
         self.left = min(self.burst, self.left + self.ratio)
 
     def take(self) -> bool:
@@ -64,7 +98,28 @@ class UpstreamTransport:
     def __init__(self, name: str, base_url: str, headers: Mapping[str, str], limits: Limits) -> None:
         self.name, self.base_url, self.headers, self.limits = name, base_url.rstrip("/"), headers, limits
         self.breaker, self.retry_budget = Breaker(), RetryBudget()
-        self._pool: ConnectionPool | None = None
+        concurrency = limits.concurrency
+        self._connections = httpx2.AsyncHTTPTransport(
+            limits=httpx2.Limits(
+                max_connections=concurrency, max_keepalive_connections=concurrency, keepalive_expiry=5
+            ),
+            # Backpressure starts only when the kernel's buffer is full, and all of it ends up in our memory.
+            socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, limits.buffer_bytes)],
+        )
+
+    async def request(
+        self, method: str, path: str, query: str, headers: Mapping[str, str], content: bytes, model: type[T]
+    ) -> T:
+        """Send a request, and return the JSON of its response as `model`. Raises Problem."""
+        async with self.deadline() as deadline:
+            response = await self.send(method, path, query, headers, content, deadline)
+            async with response as http:
+                if error := error_from_response(self.name, http):
+                    raise error
+                try:
+                    return await _parse(self.name, http, model, self.limits.response_bytes)
+                except CONNECTION_ERRORS as failure:
+                    raise self._problem(failure) from failure
 
     @asynccontextmanager
     async def deadline(self) -> AsyncIterator[Deadline]:
@@ -99,11 +154,11 @@ class UpstreamTransport:
             try:
                 response = await self._attempt(request, deadline)
             except BadGateway as error:
-                delay = backoff(attempt) if self._may_retry(method, error) else None
+                delay = _delay_after_error(method, error, attempt)
                 if delay is None or not self._take_retry(attempt, delay, deadline):
                     raise
             else:
-                delay = self._retry_delay(method, response.http, attempt)
+                delay = _delay_after_response(method, response.http, attempt)
                 if delay is None or not self._take_retry(attempt, delay, deadline):
                     return response
                 await response.close()
@@ -112,27 +167,11 @@ class UpstreamTransport:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._pool:
-            await self._pool.close()
-
-    def error(self, error: Exception) -> BadGateway | GatewayTimeout:
-        """Return the problem for one of `transport_errors`, and log it."""
-        import httpx2
-
-        if isinstance(error, httpx2.TimeoutException) and not isinstance(error, httpx2.ConnectTimeout):
-            return self._timed_out(type(error).__name__)
-        log.warning("upstream failed", upstream=self.name, error=type(error).__name__)
-        return BadGateway(f"The connection to {self.name} failed.")
-
-    def _timed_out(self, limit: str) -> GatewayTimeout:
-        log.warning("upstream timed out", upstream=self.name, limit=limit)
-        return GatewayTimeout(f"{self.name} did not respond in time.")
+        await self._connections.aclose()
 
     def _request(
         self, method: str, target: str, headers: Mapping[str, str], content: bytes
-    ) -> "httpx2.Request":
-        import httpx2
-
+    ) -> httpx2.Request:
         limits = self.limits
         timeout = {"connect": limits.connect, "read": limits.read, "write": limits.read, "pool": limits.pool}
         merged = {**headers, **tracing_headers(), **self.headers}
@@ -148,50 +187,58 @@ class UpstreamTransport:
         except httpx2.InvalidURL:
             raise BadRequest("The URL is too long to forward.") from None
 
-    async def _attempt(self, request: "httpx2.Request", deadline: Deadline) -> OpenResponse:
-        import httpx2
-
+    async def _attempt(self, request: httpx2.Request, deadline: Deadline) -> OpenResponse:
         try:
             call = self.breaker.start_call()
         except BreakerOpen as error:
             raise UpstreamUnavailable(self.name, error.seconds) from None
         deadline.call = call
         try:
-            self._pool = self._pool or ConnectionPool(self.limits)
-            response = await self._pool.send(request, call)
-        except (PoolExhausted, httpx2.PoolTimeout):
+            response = await self._connections.handle_async_request(request)
+        except httpx2.PoolTimeout:
             call.abandoned()
             raise UpstreamUnavailable(self.name) from None
-        except transport_errors() as error:
+        except CONNECTION_ERRORS as error:
             call.failed()
-            raise self.error(error) from error
-        if response.http.status_code >= 500:
+            raise self._problem(error) from error
+        response.request = request
+        if response.status_code >= 500:
             call.failed()
-        elif not response.http.is_success:
+        elif not response.is_success:
             call.succeeded()
-        return response
-
-    def _may_retry(self, method: str, error: BadGateway) -> bool:
-        """Return whether the request can be repeated: it is idempotent, or it was never sent."""
-        import httpx2
-
-        return method in IDEMPOTENT or isinstance(
-            error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout
-        )
-
-    def _retry_delay(self, method: str, response: "httpx2.Response", attempt: int) -> float | None:
-        """Return the seconds until a retry may succeed, None if the response is final."""
-        seconds = retry_after(response.headers.get("retry-after"))
-        status = response.status_code
-        retryable = status in RETRYABLE_STATUSES or (status == 429 and seconds is not None)
-        if not retryable or method not in IDEMPOTENT:
-            return None
-        return backoff(attempt) if seconds is None else seconds
+        return OpenResponse(response, call)
 
     def _take_retry(self, attempt: int, delay: float, deadline: Deadline) -> bool:
         """Return whether the limits allow a retry after `delay` seconds, and take it from the budget."""
         in_time = time.monotonic() + delay + self.limits.connect < deadline.at
         return attempt < self.limits.retries and in_time and self.retry_budget.take()
+
+    def _problem(self, error: Exception) -> BadGateway | GatewayTimeout:
+        """Return the problem for a connection error, and log it."""
+        if isinstance(error, httpx2.TimeoutException) and not isinstance(error, httpx2.ConnectTimeout):
+            return self._timed_out(type(error).__name__)
+        log.warning("upstream failed", upstream=self.name, error=type(error).__name__)
+        return BadGateway(f"The connection to {self.name} failed.")
+
+    def _timed_out(self, limit: str) -> GatewayTimeout:
+        log.warning("upstream timed out", upstream=self.name, limit=limit)
+        return GatewayTimeout(f"{self.name} did not respond in time.")
+
+
+def _delay_after_error(method: str, error: BadGateway, attempt: int) -> float | None:
+    """Return the seconds until a retry; None unless the request is idempotent, or was never sent."""
+    never_sent = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
+    return backoff(attempt) if method in IDEMPOTENT or never_sent else None
+
+
+def _delay_after_response(method: str, response: httpx2.Response, attempt: int) -> float | None:
+    """Return the seconds until a retry may succeed; None if the response is final."""
+    seconds = retry_after(response.headers.get("retry-after"))
+    status = response.status_code
+    retryable = status in RETRYABLE_STATUSES or (status == 429 and seconds is not None)
+    if not retryable or method not in IDEMPOTENT:
+        return None
+    return backoff(attempt) if seconds is None else seconds
 
 
 def backoff(attempt: int) -> float:
@@ -211,17 +258,8 @@ def retry_after(value: str | None) -> float | None:
         return None
 
 
-def transport_errors() -> tuple[type[Exception], ...]:
-    """Return the errors that httpx2 raises for a failed connection, before and within a response."""
-    import httpx2
-
-    return httpx2.TransportError, httpx2.StreamError
-
-
 def tracing_headers() -> dict[str, str]:
     """Return the request id and trace context of the current request or job."""
-    from opentelemetry import propagate  # loads plug-ins, which are not needed before the first call
-
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     context = structlog.contextvars.get_contextvars()
@@ -230,7 +268,7 @@ def tracing_headers() -> dict[str, str]:
     return carrier | ({"x-request-id": request_id} if request_id else {})
 
 
-def error_from_response(name: str, response: "httpx2.Response") -> Problem | None:
+def error_from_response(name: str, response: httpx2.Response) -> Problem | None:
     """Return the problem for the response's status, None for a success and for 304."""
     status = response.status_code
     if 200 <= status < 300 or status == 304:
@@ -248,7 +286,7 @@ def error_from_response(name: str, response: "httpx2.Response") -> Problem | Non
 _adapter = lru_cache(maxsize=256)(TypeAdapter)
 
 
-async def parse_response(name: str, response: "httpx2.Response", model: type[T], limit: int) -> T:
+async def _parse(name: str, response: httpx2.Response, model: type[T], limit: int) -> T:
     """Return the JSON body as `model`; an empty body is null. Raises BadGateway if it is not valid."""
     try:
         return _adapter(model).validate_json(await read_limited(response, limit) or b"null")
@@ -262,31 +300,21 @@ class UnreadableBody(Exception):
     """The body is too large, corrupt, or in an encoding that we did not ask for."""
 
 
-async def read_limited(response: "httpx2.Response", limit: int) -> bytes:
+async def read_limited(response: httpx2.Response, limit: int) -> bytes:
     """Return the body, decompressed. Decompression stops at `limit` bytes. Raises UnreadableBody."""
     encoding = response.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
         raise UnreadableBody(f"content-encoding {encoding[:20]!r}")
-    body = bytearray()
-    async with aclosing(_decompressed(response, encoding, limit)) as chunks:
-        async for chunk in chunks:
-            body += chunk
-            if len(body) > limit:
-                raise UnreadableBody(f"larger than {limit} bytes")
-    return bytes(body)
-
-
-async def _decompressed(
-    response: "httpx2.Response", encoding: str, limit: int
-) -> AsyncGenerator[bytes, None]:
     gzip = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
+    body = bytearray()
     async with aclosing(response.aiter_raw()) as raw:
         async for chunk in raw:
             try:
-                yield gzip.decompress(chunk, limit + 1) if gzip else chunk
+                body += gzip.decompress(chunk, limit + 1) if gzip else chunk
             except zlib.error as error:
                 raise UnreadableBody("corrupt gzip") from error
-            if gzip and gzip.unconsumed_tail:
-                raise UnreadableBody(f"decompresses to more than {limit} bytes")
+            if len(body) > limit:
+                raise UnreadableBody(f"larger than {limit} bytes")
     if gzip and not gzip.eof:
         raise UnreadableBody("incomplete gzip")
+    return bytes(body)

@@ -1,18 +1,61 @@
-"""A scripted HTTP server on a real socket. It replaces an external API: slow, broken, malicious or huge.
+"""Tools for a product's tests.
+
+`upstream_server` is an HTTP server on a real socket that takes the place of an external API. It responds as
+the test says: late, incompletely, maliciously or with too much. Paths without a responder are 404.
 
     async with upstream_server() as server:  # UPSTREAMS__<NAME>__BASE_URL is server.url
         server["/v1/forecast"] = sequence(reset(), delayed(2, respond('{"temperature": 21}')))
         ...
         assert server.targets() == ["/v1/forecast?city=Oslo"] * 2
-
-Paths without a responder are 404.
 """
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+
+from saaskit import security
+from saaskit.settings import UpstreamSettings
+from saaskit.upstream.client import declared
+
+__all__ = [
+    "ReceivedRequest",
+    "UpstreamServer",
+    "cheap_password_hashes",
+    "closed_upstreams",
+    "delayed",
+    "flood",
+    "gzipped",
+    "raw",
+    "reset",
+    "respond",
+    "response_head",
+    "sequence",
+    "upstream_server",
+]
+
+
+@contextmanager
+def cheap_password_hashes() -> Iterator[None]:
+    """Hash passwords in less than a millisecond during the block. Everything else is unchanged."""
+    memory_kib = security.MEMORY_KIB
+    try:
+        _use_memory(64)
+        yield
+    finally:
+        _use_memory(memory_kib)
+
+
+def _use_memory(kib: int) -> None:
+    security.MEMORY_KIB = kib
+    security.hasher.cache_clear()
+    security._dummy_hash.cache_clear()
+
+
+def closed_upstreams() -> dict[str, UpstreamSettings]:
+    """Return `Settings.upstreams` under which every declared upstream refuses connections."""
+    return {name: UpstreamSettings(base_url="http://127.0.0.1:1") for name in declared}
 
 
 @dataclass
