@@ -141,7 +141,8 @@ async def state(
     settings: Settings, sessionmaker: Sessionmaker, redis: Redis, upstreams: dict[str, UpstreamSettings]
 ) -> AsyncIterator[State]:
     """The application's resources, on this test's transaction. The cache is emptied afterwards."""
-    rate_limiter = RateLimiter(settings.redis_url)
+    # A busy machine must not look like a missing server, without which limits hold per process.
+    rate_limiter = RateLimiter(settings.redis_url, timeout=10)
     settings = settings.model_copy(update={"upstreams": upstreams})
     async with cache.connect(settings.redis_url), upstream.connect(settings):
         yield State(

@@ -36,10 +36,19 @@ class Limit(NamedTuple):
 
 
 class RateLimiter:
-    """Counts requests under limits. It imports `limits` and connects at the first request."""
+    """Counts requests under limits. It imports `limits` and connects at the first request.
 
-    def __init__(self, redis_url: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._url = redis_scheme(redis_url)
+    A server that does not reply within `timeout` seconds counts as unavailable.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        *,
+        timeout: float = TIMEOUT_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url, self._timeout = redis_scheme(redis_url), timeout
         self._pool: ConnectionPool | None = None
         self._shared: MovingWindowRateLimiter | None = None
         self._local: MovingWindowRateLimiter | None = None
@@ -102,8 +111,8 @@ class RateLimiter:
 
             self._pool = ConnectionPool.from_url(
                 self._url,
-                socket_timeout=TIMEOUT_SECONDS,
-                socket_connect_timeout=TIMEOUT_SECONDS,
+                socket_timeout=self._timeout,
+                socket_connect_timeout=self._timeout,
                 retry=Retry(NoBackoff(), 0),
             )
             storage = RedisStorage(f"async+{self._url}", implementation="redispy", connection_pool=self._pool)  # type: ignore[arg-type]
