@@ -34,7 +34,7 @@ def main() -> None:
         kept = [path for path in files if path.relative_to(PROJECT).as_posix() in minimal]
         print(f"{name:9} {sum(map(lines, kept)):6} lines without the example (goal {goals[0]})")
         print(f"{name:9} {sum(map(lines, files)):6} lines with the example (goal {goals[1]})")
-    modules = [path for path in tracked(PROJECT / 'app') if path.suffix == '.py']
+    modules = [path for path in tracked(PROJECT / "app") if path.suffix == ".py"]
     print(f"app       {len(modules):6} Python files (goal 110)")
     sizes = []
     for package in ("filerouter", "devstack", "saaskit"):

@@ -37,7 +37,7 @@ def test_hooks_use_only_the_standard_library_and_no_network(hook: str):
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     }
-    assert imported <= {"contextlib", "json", "os", "pathlib", "re", "shutil", "sys"}
+    assert imported <= {"contextlib", "hashlib", "json", "os", "pathlib", "re", "shutil", "sys"}
     assert imported <= sys.stdlib_module_names
 
 
