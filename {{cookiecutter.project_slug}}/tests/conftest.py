@@ -80,6 +80,7 @@ def settings(servers: Servers, new_database: Callable[[str], str], worker_number
         yield Settings(
             _env_file=None,  # type: ignore[call-arg]
             environment="test",
+            product_name="Acme",
             public_url=ORIGIN,
             database_url=new_database("app"),
             redis_url=f"{servers.cache}/{worker_number}",
