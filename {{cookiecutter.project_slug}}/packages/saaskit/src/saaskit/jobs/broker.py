@@ -1,4 +1,4 @@
-"""Celery, which carries job ids to workers. Results, delays and retries are PostgreSQL's.
+"""Celery, which carries job ids to workers. PostgreSQL has the results, delays and retries.
 
 Only the relay and the workers import this module: a request never waits for a broker.
 """

@@ -47,7 +47,7 @@ MIN_DETAILS = 36
 
 def main(settings: Settings, argv: Sequence[str] | None = None) -> None:
     """Run the command with these arguments, by default the process's. Exits with 1 without a database."""
-    arguments = _parse(argv)
+    arguments = _parse(settings, argv)
     try:
         asyncio.run(_run(settings, arguments))
     except DatabaseUnavailable:
@@ -56,7 +56,7 @@ def main(settings: Settings, argv: Sequence[str] | None = None) -> None:
         pass
 
 
-def _parse(argv: Sequence[str] | None) -> Arguments:
+def _parse(settings: Settings, argv: Sequence[str] | None) -> Arguments:
     parser = argparse.ArgumentParser(
         "jobs", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -65,7 +65,9 @@ def _parse(argv: Sequence[str] | None) -> Arguments:
     parser.add_argument("--state", choices=STATES)
     parser.add_argument("--kind")
     parser.add_argument("--limit", type=int, default=20)
-    parser.add_argument("--days", type=float, help="for purge; defaults to JOBS_KEEP_DAYS")
+    parser.add_argument(
+        "--days", type=float, default=settings.jobs_keep_days, help="for purge; defaults to JOBS_KEEP_DAYS"
+    )
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv)
     if arguments.command in ("retry", "cancel") and not (arguments.ids or arguments.state or arguments.kind):
@@ -76,8 +78,6 @@ def _parse(argv: Sequence[str] | None) -> Arguments:
 
 
 async def _run(settings: Settings, arguments: Arguments) -> None:
-    if arguments.days is None:
-        arguments.days = settings.jobs_keep_days
     engine = create_engine(settings.database_url, pool_size=1)
     try:
         await COMMANDS[arguments.command](create_sessionmaker(engine), arguments)

@@ -32,7 +32,7 @@ StopReason = Literal["", "cancelled", "time limit", "lost"]
 
 
 class Lease:
-    """The lease on one claimed job. It lives in the event loop of the lease thread.
+    """The lease on one claimed job. It runs in the event loop of the lease thread.
 
     `set_progress` and `stop_reason` are for the handler's thread. With `may_kill`, a handler that does not
     end after its time limit is ended by killing this process.

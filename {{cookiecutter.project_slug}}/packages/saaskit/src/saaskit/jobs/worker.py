@@ -24,7 +24,7 @@ from saaskit.jobs.job import job_classes
 from saaskit.jobs.queries import release
 from saaskit.settings import Settings
 
-__all__ = ["create_worker", "run_worker"]
+__all__ = ["run_worker"]
 
 log = structlog.get_logger(__name__)
 
@@ -44,11 +44,11 @@ def run_worker(settings: Settings, lifespan: Lifespan, argv: Sequence[str] | Non
     if sys.platform == "win32":  # which cannot fork
         options += ["-P", "threads"]
     options += sys.argv[1:] if argv is None else argv
-    create_worker(settings, lifespan).worker_main(["--quiet", "worker", "--loglevel=INFO", *options])
+    celery = _create_celery(settings, lifespan)
+    celery.worker_main(["--quiet", "worker", "--loglevel=INFO", *options])
 
 
-def create_worker(settings: Settings, lifespan: Lifespan) -> Celery:
-    """Return the Celery application of a worker."""
+def _create_celery(settings: Settings, lifespan: Lifespan) -> Celery:
     celery = create_celery(settings)
     celery.conf.worker_consumer = ResilientConsumer
     # One name for all processes of this worker: the parent hands their jobs back. Containers share host
@@ -63,6 +63,7 @@ def create_worker(settings: Settings, lifespan: Lifespan) -> Celery:
     def execute(job_id: str) -> None:
         executor(os.getpid()).execute(UUID(job_id))
 
+    @signals.worker_shutting_down.connect(weak=False)
     def on_shutdown(**_: Any) -> None:
         grace = settings.worker_grace_seconds
         if settings.environment == "development":
@@ -72,7 +73,6 @@ def create_worker(settings: Settings, lifespan: Lifespan) -> Celery:
         timer.daemon = True  # does not delay the exit when all jobs finish earlier
         timer.start()
 
-    signals.worker_shutting_down.connect(on_shutdown, weak=False)
     return celery
 
 
@@ -97,7 +97,7 @@ class ResilientConsumer(Consumer):
     """A Celery consumer that survives the death of its broker.
 
     After a lost connection, kombu 5 can raise AttributeError from a late acknowledgement or from its own
-    cleanup, and Celery would exit with all running jobs. Treat the error as what it is, a lost connection.
+    cleanup, and Celery would exit with all running jobs. This consumer treats the error as a lost connection.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

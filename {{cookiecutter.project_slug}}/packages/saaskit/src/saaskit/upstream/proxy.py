@@ -49,7 +49,7 @@ async def forward(transport: UpstreamTransport, rules: ForwardRules, request: Re
             disconnected.cancel()
             for response in opened:
                 response.call.abandoned()
-                await response.close()
+                await response.http.aclose()
 
 
 class IncompleteResponse(Exception):
@@ -82,7 +82,7 @@ class ProxyResponse(Response):
         self.raw_headers = rules.response_headers(http.headers.raw)
         self.is_event_stream = http.headers.get("content-type", "").startswith("text/event-stream")
         if self.is_event_stream:
-            upstream.set_read_timeout(limits.idle)
+            http.request.extensions["timeout"]["read"] = limits.idle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response."""
@@ -91,7 +91,7 @@ class ProxyResponse(Response):
         finally:
             self.disconnected.cancel()
             self.upstream.call.abandoned()
-            await self.upstream.close()
+            await self.upstream.http.aclose()
 
     async def _stream(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

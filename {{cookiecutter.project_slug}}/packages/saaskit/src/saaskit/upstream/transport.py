@@ -28,6 +28,7 @@ from saaskit.upstream.rules import Limits
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+_adapter = lru_cache(maxsize=256)(TypeAdapter)
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 RETRYABLE_STATUSES = frozenset({502, 503, 504})
 """Statuses after which a retry may succeed. 429 is one of them if it has a `Retry-After`."""
@@ -35,32 +36,20 @@ CONNECTION_ERRORS = (httpx2.TransportError, httpx2.StreamError)
 """Errors of a failed connection, before and within a response."""
 
 
-class OpenResponse:
-    """A response whose body is still to be read. It uses its connection until it is closed.
+class UnreadableBody(Exception):
+    """The body is too large, corrupt, or in an encoding that we did not ask for."""
 
-    As a context manager it reports the outcome of its call to the breaker.
+
+@dataclass
+class OpenResponse:
+    """A response whose body is still to be read. It uses its connection until `http.aclose()`.
+
+    An unread body closes the connection, which the upstream notices.
     """
 
-    def __init__(self, http: httpx2.Response, call: Call) -> None:
-        self.http, self.call = http, call
-
-    def set_read_timeout(self, seconds: float) -> None:
-        """Change the longest silence for the rest of the body."""
-        self.http.request.extensions["timeout"]["read"] = seconds
-
-    async def __aenter__(self) -> httpx2.Response:
-        return self.http
-
-    async def __aexit__(self, _: object, error: BaseException | None, *rest: object) -> None:
-        if error is None:
-            self.call.succeeded()
-        elif isinstance(error, BadGateway | GatewayTimeout):
-            self.call.failed()
-        await self.close()
-
-    async def close(self) -> None:
-        """Free the connection. If the body was not read, it is closed, which the upstream notices."""
-        await self.http.aclose()
+    http: httpx2.Response
+    call: Call
+    """Reports the outcome to the breaker."""
 
 
 class RetryBudget:
@@ -110,16 +99,26 @@ class UpstreamTransport:
     async def request(
         self, method: str, path: str, query: str, headers: Mapping[str, str], content: bytes, model: type[T]
     ) -> T:
-        """Send a request, and return the JSON of its response as `model`. Raises Problem."""
+        """Send a request, and return the JSON of its response as `model`. An empty body is null.
+
+        Raises Problem.
+        """
         async with self.deadline() as deadline:
             response = await self.send(method, path, query, headers, content, deadline)
-            async with response as http:
-                if error := error_from_response(self.name, http):
-                    raise error
+            async with aclosing(response.http) as http:
+                if problem := error_from_response(self.name, http):
+                    raise problem
                 try:
-                    return await _parse(self.name, http, model, self.limits.response_bytes)
-                except CONNECTION_ERRORS as failure:
-                    raise self._problem(failure) from failure
+                    body = await read_limited(http, self.limits.response_bytes)
+                    value: T = _adapter(model).validate_json(body or b"null")
+                except CONNECTION_ERRORS as error:
+                    response.call.failed()
+                    raise self._problem(error) from error
+                except (UnreadableBody, ValidationError) as error:
+                    response.call.failed()
+                    raise self._invalid(error) from None
+                response.call.succeeded()
+                return value
 
     @asynccontextmanager
     async def deadline(self) -> AsyncIterator[Deadline]:
@@ -161,7 +160,7 @@ class UpstreamTransport:
                 delay = _delay_after_response(method, response.http, attempt)
                 if delay is None or not self._take_retry(attempt, delay, deadline):
                     return response
-                await response.close()
+                await response.http.aclose()
             await asyncio.sleep(delay)
             attempt += 1
 
@@ -219,6 +218,11 @@ class UpstreamTransport:
             return self._timed_out(type(error).__name__)
         log.warning("upstream failed", upstream=self.name, error=type(error).__name__)
         return BadGateway(f"The connection to {self.name} failed.")
+
+    def _invalid(self, error: UnreadableBody | ValidationError) -> BadGateway:
+        details = error.errors(include_input=False)[:3] if isinstance(error, ValidationError) else str(error)
+        log.warning("upstream response invalid", upstream=self.name, error=str(details))
+        return BadGateway(f"{self.name} sent an invalid response.")
 
     def _timed_out(self, limit: str) -> GatewayTimeout:
         log.warning("upstream timed out", upstream=self.name, limit=limit)
@@ -281,23 +285,6 @@ def error_from_response(name: str, response: httpx2.Response) -> Problem | None:
         return GatewayTimeout(f"{name} did not respond in time.")
     # A redirect could lead to any host. 401 means that our secret is wrong, not that the caller must sign in.
     return BadGateway(f"{name} returned an error.")
-
-
-_adapter = lru_cache(maxsize=256)(TypeAdapter)
-
-
-async def _parse(name: str, response: httpx2.Response, model: type[T], limit: int) -> T:
-    """Return the JSON body as `model`; an empty body is null. Raises BadGateway if it is not valid."""
-    try:
-        return _adapter(model).validate_json(await read_limited(response, limit) or b"null")
-    except (UnreadableBody, ValidationError) as error:
-        details = error.errors(include_input=False)[:3] if isinstance(error, ValidationError) else str(error)
-        log.warning("upstream response invalid", upstream=name, error=str(details))
-        raise BadGateway(f"{name} sent an invalid response.") from None
-
-
-class UnreadableBody(Exception):
-    """The body is too large, corrupt, or in an encoding that we did not ask for."""
 
 
 async def read_limited(response: httpx2.Response, limit: int) -> bytes:
