@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.template.repositories import Repository, page_says, template_repository
+from tests.template.repositories import Repository, console_blocks, template_repository
 from tools.bake import PROJECT
 
 PACKAGES = ("devstack", "filerouter", "saaskit")
@@ -147,7 +147,7 @@ def test_a_part_that_cannot_be_taken_over_changes_nothing(team: Repository, argu
 @pytest.mark.posix
 def test_the_cache_can_be_taken_over(team: Repository):
     """By the command of docs/how-to/upgrade.md."""
-    (command,) = page_says("docs/how-to/upgrade.md", "Take a part of saaskit over")
+    (command,) = console_blocks("docs/how-to/upgrade.md", "Take a part of saaskit over")
     output = team.bash(command)
     assert "app/cache/store.py" in output
     assert "uv add 'redis[hiredis]" in output
@@ -182,7 +182,7 @@ def test_a_wheel_has_code_types_and_license(wheels: Path, package: str):
 @pytest.mark.posix
 def test_a_project_runs_on_wheels(team: Repository):
     """With the packages from wheels in place of packages/, by the commands of docs/how-to/upgrade.md."""
-    (commands,) = page_says("docs/how-to/upgrade.md", "Use the packages as wheels")
+    (commands,) = console_blocks("docs/how-to/upgrade.md", "Use the packages as wheels")
     team.bash(commands)
     assert not team.path("packages").exists()
     where = "import devstack, filerouter, saaskit.cli as s; print(devstack.__file__, filerouter.__file__, s.__file__)"
