@@ -10,3 +10,7 @@ def main() -> None:
     """Run the command on the database of the settings."""
     load_features("app")
     run_command(get_settings())
+
+
+if __name__ == "__main__":  # in the image, which has no scripts of the project
+    main()
