@@ -19,7 +19,7 @@ from saaskit.testing import UpstreamServer, respond, upstream_server
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.accounts import oauth_flows, rate_limits, users
+from app.accounts import oauth_flows, rate_limits
 from app.accounts.browser import FLOW, SESSION
 from app.accounts.models import LinkedIdentity, OAuthFlow, Session, User
 from app.settings import Settings
@@ -387,15 +387,6 @@ async def test_an_identity_linked_since_is_removed_when_an_email_change_is_rever
     assert (await client.post("/api/me/email/reversal", json={"token": token})).status_code == 204
     owned = select(LinkedIdentity.subject).where(LinkedIdentity.user_id == user.id)
     assert (await db.scalars(owned)).all() == ["1"]
-
-
-@pytest.mark.requirement("SES-7")
-async def test_an_erased_account_has_no_identity(user: User, db: AsyncSession):
-    db.add(LinkedIdentity(user_id=user.id, provider="x", issuer="https://x.example", subject="1"))
-    user.delete_at = datetime.now(UTC) - timedelta(seconds=1)
-    await db.commit()
-    assert await users.erase_due(db) == 1
-    assert (await counts(db))[2] == 0
 
 
 @pytest.fixture
