@@ -1,4 +1,4 @@
-"""E-mails from a real SMTP server, and what account tests share."""
+"""Fixtures for account tests, with a real SMTP server for e-mails."""
 
 import email
 import re
@@ -105,7 +105,7 @@ def token_in(message: EmailMessage) -> str:
 
 
 def logged_by_the_application(caplog: pytest.LogCaptureFixture) -> str:
-    """Return what the product and the platform logged, without the servers and clients of the test."""
+    """Return the log lines of the product and the platform, without those of test servers and clients."""
     ours = [record for record in caplog.records if record.name.startswith(("app.", "saaskit."))]
     return "\n".join(record.getMessage() for record in ours)
 
