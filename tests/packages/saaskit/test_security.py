@@ -1,6 +1,7 @@
 """Passwords, random tokens, signing and encryption."""
 
 import asyncio
+import hmac
 import sys
 import threading
 import time
@@ -203,6 +204,7 @@ def test_every_text_has_a_digest(token: str):
 OLD, NEW = SecretStr("an-old-key-of-32-characters-or-more"), SecretStr("a-new-key-of-32-characters-or-more!")
 
 
+@pytest.mark.requirement("OPS-4")
 def test_the_first_key_signs_and_all_verify():
     signed = signer([OLD], "device").dumps({"user": 7})
     assert signer([NEW, OLD], "device").loads(signed) == {"user": 7}
@@ -221,6 +223,13 @@ def test_a_signature_is_for_one_purpose_and_a_limited_time():
     for tampered in (f"{signed}x", signed.upper(), ""):
         with pytest.raises(BadSignature):
             signer([OLD], "device").loads(tampered)
+
+
+def test_signatures_and_their_keys_use_sha_256():
+    """The default of itsdangerous is SHA-1."""
+    value, _, signature = signer([NEW], "device").dumps([7]).encode().rpartition(b".")
+    derived_key = hmac.digest(NEW.get_secret_value().encode(), b"device", "sha256")
+    assert urlsafe_b64decode(signature + b"=") == hmac.digest(derived_key, value, "sha256")
 
 
 def test_the_first_key_encrypts_and_all_decrypt():
