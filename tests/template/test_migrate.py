@@ -153,8 +153,8 @@ async def test_create_then_read(member: AsyncClient):
 
 async def test_an_isbn_is_unique(member: AsyncClient):
     await member.post("/api/books", json=BOOK)
-    answer = await member.post("/api/books", json=BOOK)
-    assert (answer.status_code, answer.json()["detail"]) == (409, "Another book has this ISBN.")
+    response = await member.post("/api/books", json=BOOK)
+    assert (response.status_code, response.json()["detail"]) == (409, "Another book has this ISBN.")
 '''
 MIGRATION = '''
 """Books."""

@@ -20,13 +20,13 @@ from app.settings import get_settings
 LOCK = 4_815_162
 """The key of the advisory lock. Any number, as long as it stays the same."""
 LOCK_SECONDS = 5
-"""How long a change waits for a table that is in use. Queries that arrive meanwhile wait behind it."""
+"""How long a migration waits for a table in use. Later queries of that table wait until it is done."""
 
 load_features("app")
 
 
 def _dependents_first(_context: Any, _revision: Any, scripts: list[Any]) -> None:
-    """Order the tables that a new migration drops: a table must go after those that refer to it."""
+    """Order the tables that a new migration drops: those that refer to a table are dropped before it."""
     for script in scripts:
         drops = {op.table_name: op for op in script.upgrade_ops.ops if isinstance(op, DropTableOp)}
         order = TopologicalSorter(dict.fromkeys(drops, ()))

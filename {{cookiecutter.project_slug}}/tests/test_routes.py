@@ -78,8 +78,10 @@ def test_the_public_operations_are_known(app: FastAPI):
 
 
 @pytest.mark.parametrize("cookie", [None, "A" * 43])
-async def test_all_others_are_401_without_a_session(app: FastAPI, client: Browser, cookie: str | None):
-    """Whatever else is wrong with the request."""
+async def test_all_other_operations_are_401_without_a_session(
+    app: FastAPI, client: Browser, cookie: str | None
+):
+    """Also if the request has other errors."""
     if cookie:
         client.cookies.set(SESSION, cookie)
     statuses = {}

@@ -18,7 +18,7 @@ async def test_the_database_is_filled_once(client: AsyncClient, db: AsyncSession
     assert (await client.post("/api/session", json=form)).status_code == 204
 
 
-async def test_production_refuses_it(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+async def test_example_data_is_refused_in_production(settings: Settings, monkeypatch: pytest.MonkeyPatch):
     production = settings.model_copy(update={"environment": "production"})
     monkeypatch.setattr(module, "get_settings", lambda: production)
     with pytest.raises(SystemExit, match="The example data is not for production"):

@@ -1,9 +1,9 @@
-"""The tables of accounts: users, passwords, sessions, tokens, identities, events.
+"""Create the tables of accounts: users, passwords, sessions, tokens, identities, events.
 
-Events are append-only. The application's role has no right to change or delete them, even where it
-owns the table, as in development: an owner's rights over its own rows can be revoked like anybody's.
-What an owner can do is grant them to itself again, so that in production the application should not
-be the owner (docs/reference/accounts.md). The trigger refuses changes by everybody, whatever was granted.
+Events are append-only. This migration revokes the rights to change and delete them from the
+application's role, even if that role owns the table, as in development. An owner can grant them to
+itself again, so in production the table should have another owner (docs/reference/accounts.md). A
+trigger refuses changes by every role, regardless of its rights.
 """
 
 import sqlalchemy as sa
@@ -29,7 +29,7 @@ def _keep_events() -> None:
 
 
 def upgrade() -> None:
-    """Change the tables."""
+    """Apply the migration."""
     op.create_table(
         "events",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -162,7 +162,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Change them back."""
+    """Undo the migration."""
     op.drop_index(op.f("ix_identity_flows_session_id"), table_name="identity_flows")
     op.drop_index(op.f("ix_identity_flows_browser_hash"), table_name="identity_flows")
     op.drop_table("identity_flows")

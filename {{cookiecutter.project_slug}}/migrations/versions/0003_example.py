@@ -1,4 +1,4 @@
-"""The tables of the example: products, orders, posts, files, exports, contact messages."""
+"""Create the tables of the example: products, orders, posts, files, exports, contact messages."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Change the tables."""
+    """Apply the migration."""
     op.create_table(
         "contact_messages",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -124,7 +124,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Change them back."""
+    """Undo the migration."""
     op.drop_index(op.f("ix_order_items_product_id"), table_name="order_items")
     op.drop_table("order_items")
     op.drop_index(op.f("ix_posts_tags"), table_name="posts", postgresql_using="gin")

@@ -10,7 +10,7 @@ from tests.factories import add_user
 from tests.products.factories import add_product
 
 
-async def test_it_contains_the_orders_of_its_owner_only(
+async def test_an_export_contains_only_the_orders_of_its_owner(
     signed_in_client: AsyncClient, user: User, db: AsyncSession
 ):
     lamp, bob = await add_product(db), await add_user(db)

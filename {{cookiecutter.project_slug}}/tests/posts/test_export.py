@@ -11,7 +11,7 @@ from tests.exports.factories import build
 from tests.factories import add_user
 
 
-async def test_it_contains_the_posts_of_its_owner_only(
+async def test_an_export_contains_only_the_posts_of_its_owner(
     signed_in_client: AsyncClient, user: User, db: AsyncSession
 ):
     for author in (user, await add_user(db)):

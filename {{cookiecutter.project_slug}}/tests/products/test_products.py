@@ -208,8 +208,8 @@ async def test_a_lost_update_is_412(signed_in_client: AsyncClient, user: User, d
     lamp = await add_product(db, owner_id=user.id)
     url = f"/api/products/{lamp.id}"
     tag = (await signed_in_client.get(url)).headers["etag"]
-    mine = {"if-match": tag, "if-none-match": "*"}
-    assert (await signed_in_client.patch(url, json={"stock": 1}, headers=mine)).status_code == 200
+    current = {"if-match": tag, "if-none-match": "*"}
+    assert (await signed_in_client.patch(url, json={"stock": 1}, headers=current)).status_code == 200
     body = {"stock": 2} if method == "PATCH" else None
     for header in (tag, "", f"W/{tag}", '"other"'):
         late = await signed_in_client.request(method, url, json=body, headers={"if-match": header})
