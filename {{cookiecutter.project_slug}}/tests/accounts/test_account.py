@@ -64,11 +64,13 @@ async def test_each_email_change_can_be_reverted(
 @pytest.mark.requirement("ACCT-7")
 async def test_a_request_over_the_mail_limit_leaves_the_change_link_valid(signed_in_client, mailbox):
     wanted = new_email()
+    tokens = []
     for _ in range(rate_limits.MAILS.max_requests):
         await request_email_change(signed_in_client, wanted)
-        link = {"token": await mailbox.token()}
+        tokens.append(await mailbox.token())
     assert (await request_email_change(signed_in_client, wanted)).status_code == 202
     assert await mailbox() == []
+    link = {"token": tokens[-1]}
     assert (await signed_in_client.post("/api/me/email/confirmation", json=link)).status_code == 204
 
 

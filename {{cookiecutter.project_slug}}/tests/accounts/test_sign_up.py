@@ -178,12 +178,13 @@ async def test_requests_by_others_do_not_end_a_confirmation_link(client, other, 
 @pytest.mark.requirement("SIGNUP-9", "SIGNUP-12")
 async def test_a_request_over_the_mail_limit_leaves_the_confirmation_link_valid(client, mailbox):
     body = form()
+    tokens = []
     for _ in range(rate_limits.MAILS.max_requests):
         await client.post("/api/users", json=body)
-        token = await mailbox.token()
+        tokens.append(await mailbox.token())
     await client.post("/api/users", json=body | {"password": "lamp orbit cactus velvet"})
     assert await mailbox() == []
-    assert await confirm(client, token) == 201
+    assert await confirm(client, tokens[-1]) == 201
 
 
 @pytest.mark.requirement("SIGNUP-9")
