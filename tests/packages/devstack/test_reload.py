@@ -1,5 +1,6 @@
 """A file change restarts the processes that use the file; after an error they wait for the next change."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -50,6 +51,17 @@ def test_a_change_restarts_the_api_and_a_broken_file_is_shown(project: Path, sta
     dev.wait_for("restarting: .env changed")
     dev.wait_for("api       ready at ", times=4)
     assert dev.exit(signal.SIGINT) == 0
+
+
+def test_a_change_that_keeps_size_and_time_of_a_file_is_not_hidden_by_its_bytecode(project: Path, start):
+    words = project / "app/words.py"
+    saved_at = words.stat().st_mtime_ns
+    dev = start(PYTHONDONTWRITEBYTECODE="").ready()
+    assert dev.get("/") == (200, "hello")
+    assert list(project.glob("app/__pycache__/words.*.pyc"))
+    words.write_text('GREETING = "howdy"')
+    os.utime(words, ns=(saved_at, saved_at))
+    eventually(lambda: dev.get("/") == (200, "howdy"))
 
 
 def test_a_file_in_a_new_folder_restarts_the_api(project: Path, start):

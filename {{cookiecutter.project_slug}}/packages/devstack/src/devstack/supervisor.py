@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from importlib.util import cache_from_source
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -135,6 +136,9 @@ class Supervisor:
             self.terminal.step("dev", f"cannot watch files ({error}); changes will not restart anything")
 
     def _restart_after(self, changed: set[Path]) -> None:
+        for path in changed:
+            if path.suffix == ".py":  # Python takes bytecode as current if size and second are the same
+                Path(cache_from_source(path)).unlink(missing_ok=True)
         for process, config in zip(self.processes, self.project.processes, strict=False):
             if names := relevant_changes(config, changed, self.project.folder, ready=process.ready):
                 more = f" and {len(names) - 3} more" if len(names) > 3 else ""
