@@ -64,6 +64,13 @@ def test_a_change_that_keeps_size_and_time_of_a_file_is_not_hidden_by_its_byteco
     eventually(lambda: dev.get("/") == (200, "howdy"))
 
 
+def test_a_change_restarts_the_api_if_its_bytecode_cannot_be_removed(project: Path, start):
+    (project / "app/__pycache__").write_text("not a folder")
+    dev = start().ready()
+    (project / "app/words.py").write_text('GREETING = "howdy"')
+    eventually(lambda: dev.get("/") == (200, "howdy"))
+
+
 def test_a_file_in_a_new_folder_restarts_the_api(project: Path, start):
     dev = start().ready()
     folder = project / "app/books/prices"

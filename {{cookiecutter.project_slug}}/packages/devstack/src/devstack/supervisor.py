@@ -1,6 +1,7 @@
 """The order of `dev`: servers, migrations, the application, other processes, restarts after changes."""
 
 import asyncio
+import contextlib
 import socket
 import time
 from importlib.util import cache_from_source
@@ -137,8 +138,8 @@ class Supervisor:
 
     def _restart_after(self, changed: set[Path]) -> None:
         for path in changed:
-            if path.suffix == ".py":  # Python takes bytecode as current if size and second are the same
-                Path(cache_from_source(path)).unlink(missing_ok=True)
+            if path.suffix == ".py":
+                _remove_bytecode(path)
         for process, config in zip(self.processes, self.project.processes, strict=False):
             if names := relevant_changes(config, changed, self.project.folder, ready=process.ready):
                 more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -169,6 +170,12 @@ def relevant_changes(config: ProcessConfig, changed: set[Path], folder: Path, *,
         if path in reload
         or (path.suffix == ".py" and reload & set(path.parents) and not hot & set(path.parents))
     )
+
+
+def _remove_bytecode(source: Path) -> None:
+    """Remove the bytecode of a file: a second edit of the same size within a second would not replace it."""
+    with contextlib.suppress(OSError):  # for instance a folder of another user
+        Path(cache_from_source(source)).unlink(missing_ok=True)
 
 
 def _check_connection(name: str, url: str, default_port: int) -> str:
