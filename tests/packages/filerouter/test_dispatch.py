@@ -71,6 +71,7 @@ TREE = {
         """,
 }
 
+# Without paths that only the dispatcher refuses, because a proxy may read them differently: see test_http.py.
 PATHS = [
     *(
         "/",
@@ -110,7 +111,6 @@ PATHS = [
     *(
         "/api/files/.",
         "/api/files/..",
-        "/api/files/a/..",
         "/api/files/a/../c",
         "/api/files/...",
         "/api/files/.x",

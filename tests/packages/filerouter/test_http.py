@@ -55,8 +55,7 @@ FOUND = {
     "/api/zed/settings": ("[org]/settings", {"org": "zed"}),
     "/api/products/%25": ("products/[id]", {"id": "%"}),
     "/api/products/a%20b": ("products/[id]", {"id": "a b"}),
-    # Next.js: products/[id] with "a/b", files/[a]/[b] with "a/b" and "c", 400. See README.md.
-    "/api/files/a%2Fb/c": ("files/[...path]", {"path": "a/b/c"}),
+    # Next.js: 400. See README.md.
     "/api/products/%zz": ("products/[id]", {"id": "%zz"}),
     # A final line feed is part of the segment.
     "/api/products/featured%0A": ("products/[id]", {"id": "featured\n"}),
@@ -64,7 +63,19 @@ FOUND = {
 }
 
 NOT_FOUND = [
+    # Next.js: a parameter with the value "a/b". See README.md.
     "/api/products/a%2Fb",
+    "/api/products%2f7",
+    "/api%2fproducts/7",
+    "/api/files/a%2Fb/c",
+    "/api/docs/a%2Fb",
+    # `.` and `..` are the value of no parameter.
+    "/api/products/%2e%2e",
+    "/api/products/%2e",
+    "/api/files/%2e%2e/y",
+    "/api/files/x/%2e%2e",
+    "/api/%2e%2e/settings",
+    "/api/users/%2e%2e/orders",
     "/api/users/3/orders%0A",
     "/api/.well-known/thing%0A",
     "/api/products%0A",

@@ -93,6 +93,17 @@ class MountedTree:
         return self._trie.find(below[1:].split("/") if below else [])
 
 
+def is_ambiguous(path: str, raw_path: bytes | None) -> bool:
+    """Return whether a proxy may read this path differently: no file of a tree has such a URL.
+
+    An encoded slash is data, never a separator (RFC 3986, section 2.2): `/api%2Fme` would pass a proxy's rule for
+    `/api/me`. A decoded segment `.` or `..` stands for another path wherever it is used to build one (section 5.2.4).
+    """
+    if raw_path and b"%2" in raw_path and b"%2f" in raw_path.partition(b"?")[0].lower():
+        return True
+    return "/." in path and any(part in (".", "..") for part in path.split("/"))
+
+
 class Dispatcher:
     """Replaces the linear search of the application's router, as its `middleware_stack`.
 
@@ -124,6 +135,8 @@ class Dispatcher:
         self._route_count = len(routes)
 
     def _resolve(self, path: str, scope: Scope) -> APIRouter:
+        if is_ambiguous(path, scope.get("raw_path")):
+            return with_routes(self._router, self._other_routes)
         for tree, routes in self._groups:
             if tree:
                 if router := tree.find(path):
