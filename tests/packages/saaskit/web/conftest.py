@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,6 +83,7 @@ class Server(NamedTuple):
 
     port: int
     log: Path
+    pid: int
 
     def log_lines(self, request_id: str, count: int = 1) -> list[dict[str, Any]]:
         """Wait for the lines with this request id."""
@@ -96,47 +97,60 @@ class Server(NamedTuple):
             time.sleep(0.01)
 
 
+StartServer = Callable[..., AbstractContextManager[Server]]
+
+
 @pytest.fixture(scope="session")
-def server(
-    servers: Servers, new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    """Start the command of the project's Dockerfile, with one process and this module."""
+def start_server(servers: Servers, database: str, tmp_path_factory: pytest.TempPathFactory) -> StartServer:
+    """Start the command of the project's Dockerfile, with this module: `with start_server(workers=2) as server`."""
     line = next(line for line in (PROJECT / "Dockerfile").read_text().splitlines() if line.startswith("CMD "))
     *command, app = json.loads(line.removeprefix("CMD "))
     assert app == "app.main:app"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    for name, value in (("--host", "127.0.0.1"), ("--port", str(port)), ("--workers", "1")):
-        command[command.index(name) + 1] = value
-    folder = tmp_path_factory.mktemp("server")
-    log = folder / "log"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(TESTS),
-        "ENVIRONMENT": "production",
-        "DATABASE_URL": new_database(),
-        "REDIS_URL": f"{servers.cache}/3",
-        "ALLOWED_HOSTS": HOST,
-        "PUBLIC_URL": f"https://{HOST}",
-        "SIGNING_KEYS": "a-key-for-tests-of-32-characters-or-more",
-        "ENCRYPTION_KEYS": f"{'A' * 42}E=",
-        "BODY_SECONDS": "1",
-    }
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command, "packages.saaskit.web.small_app:app"],
-            cwd=folder,
-            env=environment,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        _wait_until_ready(port, process, log)
-        yield Server(port, log)
-    finally:
-        process.terminate()
-        process.wait(30)
+
+    @contextmanager
+    def start(workers: int = 1) -> Iterator[Server]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        for name, value in (("--host", "127.0.0.1"), ("--port", str(port)), ("--workers", str(workers))):
+            command[command.index(name) + 1] = value
+        folder = tmp_path_factory.mktemp("server")
+        log = folder / "log"
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(TESTS),
+            "ENVIRONMENT": "production",
+            "DATABASE_URL": database,
+            "REDIS_URL": f"{servers.cache}/3",
+            "ALLOWED_HOSTS": HOST,
+            "PUBLIC_URL": f"https://{HOST}",
+            "SIGNING_KEYS": "a-key-for-tests-of-32-characters-or-more",
+            "ENCRYPTION_KEYS": f"{'A' * 42}E=",
+            "BODY_SECONDS": "1",
+        }
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command, "packages.saaskit.web.small_app:app"],
+                cwd=folder,
+                env=environment,
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            _wait_until_ready(port, process, log)
+            yield Server(port, log, process.pid)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def server(start_server: StartServer) -> Iterator[Server]:
+    """One process that serves the small product, for all tests."""
+    with start_server() as server:
+        yield server
 
 
 def _wait_until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -96,8 +96,9 @@ class MountedTree:
 def is_ambiguous(path: str, raw_path: bytes | None) -> bool:
     """Return whether a proxy may read this path differently: no file of a tree has such a URL.
 
-    An encoded slash is data, never a separator (RFC 3986, section 2.2): `/api%2Fme` would pass a proxy's rule for
-    `/api/me`. A decoded segment `.` or `..` stands for another path wherever it is used to build one (section 5.2.4).
+    An encoded slash is data, never a separator (RFC 3986, section 2.2): `/api%2Fme` would pass a
+    proxy's rule for `/api/me`. A decoded segment `.` or `..` stands for another path wherever it is
+    used to build one (section 5.2.4).
     """
     if raw_path and b"%2" in raw_path and b"%2f" in raw_path.partition(b"?")[0].lower():
         return True
