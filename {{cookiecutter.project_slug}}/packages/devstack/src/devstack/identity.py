@@ -6,6 +6,7 @@ It listens at the URL in LOCAL_PROVIDER, and does nothing if that is not set.
 import os
 import sys
 import threading
+import warnings
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -21,7 +22,12 @@ def main() -> None:
         sys.stdout.flush()
         threading.Event().wait()
     # Imported only if needed: it takes half a second.
-    from oidc_provider_mock import User, run_server_in_thread
+    from authlib.deprecate import AuthlibDeprecationWarning
+
+    with warnings.catch_warnings():
+        # The provider imports the deprecated `authlib.jose`, which no code here can change.
+        warnings.simplefilter("ignore", AuthlibDeprecationWarning)
+        from oidc_provider_mock import User, run_server_in_thread
 
     users = [
         User(sub=email, claims={"email": email, "email_verified": True, "name": name})
