@@ -75,6 +75,7 @@ class Dev:
         wrapper: tuple[str, ...] = (),
         arguments: tuple[str, ...] = (),
         output: int | None = None,
+        python: Path = Path(sys.executable),
         **environment: str,
     ) -> None:
         self.folder, self.log = folder, folder / f"output-{time.monotonic_ns()}"
@@ -82,7 +83,7 @@ class Dev:
         inherited = {name: value for name, value in os.environ.items() if name not in unset}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*wrapper, sys.executable, "-m", "devstack.cli", *arguments],
+                [*wrapper, python, "-m", "devstack.cli", *arguments],
                 cwd=folder,
                 env={**inherited, "PORT": "0", **environment},
                 stdin=subprocess.DEVNULL,

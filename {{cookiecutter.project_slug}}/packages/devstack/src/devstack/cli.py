@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from . import launch, postgres, state
+from .environment import stale_environment
 from .errors import DevstackError
 from .output import Terminal
 from .project import Project
@@ -42,6 +43,8 @@ def main() -> None:
             _lock(project, claims)
             if "--reset" in arguments and not _reset(project, confirmed="--yes" in arguments):
                 sys.exit(1)
+            if problem := stale_environment(project.folder):
+                terminal.step("dev", problem)
             port = state.claim_port(project.port("PORT"), claims)
             if port != 8000 and project.port("PORT") is None:
                 terminal.step("dev", f"port 8000 is in use{state.describe_owner(8000)}; using port {port}")

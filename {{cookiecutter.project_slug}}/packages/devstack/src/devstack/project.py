@@ -13,7 +13,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from . import state
+from . import environment, state
 from .errors import DevstackError
 from .process import Service
 
@@ -108,7 +108,7 @@ class Project:
             raise DevstackError(
                 f"Program `{program}` not found; pyproject.toml has the command `{text}`. Try `uv sync`."
             )
-        return [found, *arguments]
+        return [*environment.program(found), *arguments]
 
 
 class ProjectProcess(Service):
