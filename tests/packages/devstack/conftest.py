@@ -79,7 +79,7 @@ class Dev:
         **environment: str,
     ) -> None:
         self.folder, self.log = folder, folder / f"output-{time.monotonic_ns()}"
-        unset = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "PORT", "ENVIRONMENT", "NO_COLOR")
+        unset = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "HOST", "PORT", "ENVIRONMENT", "NO_COLOR")
         inherited = {name: value for name, value in os.environ.items() if name not in unset}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -14,6 +14,7 @@ import pytest
 from devstack import DevstackError, free_port
 from devstack import project as project_module
 from devstack.project import Project, ProjectProcess
+from devstack.state import ANY_HOST
 from dotenv import dotenv_values
 
 from .conftest import write_project
@@ -44,16 +45,18 @@ def test_dev_runs_everything_and_stops_cleanly(project: Path, start):
     assert again.exit(signal.SIGTERM) == 0
 
 
+POSTBOX = """
+[tool.devstack.processes.postbox]
+command = "python -m http.server --bind $HOST $MAIL_PORT"
+ready = "http://$HOST:$MAIL_PORT"
+page = "http://$HOST:$MAIL_PORT"
+"""
+
 MORE_PROCESSES = """
 [tool.devstack.processes.worker]
 command = "python worker.py"
 ready = "worker is ready"
 reload = ["worker.py"]
-
-[tool.devstack.processes.postbox]
-command = "python -m http.server --bind $HOST $MAIL_PORT"
-ready = "http://$HOST:$MAIL_PORT"
-page = "http://$HOST:$MAIL_PORT"
 
 [tool.devstack.processes.unset]
 command = "python -m http.server --bind $HOST $MAIL_PORT$UNKNOWN"
@@ -64,7 +67,7 @@ page = "http://$HOST:$UNKNOWN"
 
 def test_the_last_line_is_printed_when_every_process_is_ready(project: Path, start):
     with (project / "pyproject.toml").open("a") as file:
-        file.write(MORE_PROCESSES.replace("$MAIL_PORT$UNKNOWN", "0"))
+        file.write(POSTBOX + MORE_PROCESSES.replace("$MAIL_PORT$UNKNOWN", "0"))
     (project / "worker.py").write_text("raise SystemExit(7)\n")
     dev = start()
     dev.wait_for("worker    exited with code 7 before becoming ready; waiting for a file change")
@@ -188,6 +191,48 @@ def test_an_invalid_port_is_an_error(tmp_path: Path, monkeypatch, port):
     monkeypatch.setenv("PORT", port)
     with pytest.raises(DevstackError, match=f"PORT must be a number from 0 to 65535, not '{port}'"):
         Project(write_project(tmp_path)).port("PORT")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.256", "all", "::1", "127.1", "192.0.2.1"])
+def test_an_invalid_host_is_an_error(tmp_path: Path, start, host):
+    dev = start(write_project(tmp_path), HOST=host)
+    assert dev.exit() == 1
+    assert f"error: HOST must be 0.0.0.0 or another IPv4 address of this machine, not {host!r}" in dev.output
+
+
+@pytest.mark.parametrize("host", ["", "localhost", socket.gethostname()])
+def test_the_name_of_the_machine_is_no_address_to_listen_on(tmp_path: Path, monkeypatch, host):
+    monkeypatch.setenv("HOST", host)
+    assert Project(write_project(tmp_path)).host_setting() == "127.0.0.1"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no 127.0.0.2")
+@pytest.mark.parametrize("host", ["127.0.0.2", ANY_HOST])
+def test_the_application_alone_listens_on_the_host(project: Path, start, host):
+    with (project / "pyproject.toml").open("a") as file:
+        file.write(POSTBOX)
+    dev = start(HOST=host, MAIL_PORT=(mail_port := str(free_port()))).ready()
+    port = dev.url.rpartition(":")[2]
+    assert dev.url == f"http://{host}:{port}"
+    assert f"ready at http://{host}:{port}/api/health" in dev.output
+    page = "localhost" if host == ANY_HOST else host
+    assert f"    api      http://{page}:{port}/docs" in dev.output
+    assert (dev.folder / ".dev/running").read_text().startswith(f"{dev.url} ")
+    assert dev.get("/api/health") == (200, "hello")
+    dev.url = f"http://127.0.0.1:{port}"
+    assert dev.get("/api/health")[0] == (200 if host == ANY_HOST else 0)
+    assert f"http://127.0.0.1:{mail_port}" in dev.output
+    with suppress(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", int(mail_port)), timeout=5).close()
+        pytest.fail("another process listens on the host too")
+
+
+def test_a_port_in_use_on_the_host_is_an_error(tmp_path: Path, start):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        dev = start(write_project(tmp_path), HOST=ANY_HOST, PORT=port)
+        assert dev.exit() == 1
+        assert f"PORT={port} is in use" in dev.output
 
 
 def test_the_environment_overrides_the_env_file_and_both_the_defaults(tmp_path: Path, monkeypatch):

@@ -24,6 +24,7 @@ Runs this project: PostgreSQL, Valkey, migrations, the application. Ctrl-C stops
 
 Settings (environment or .env):
   PORT                          port of the application; 0: any free port; default: 8000 or the next free port
+  HOST                          address of the application; 0.0.0.0: all of this machine; default: 127.0.0.1
   DATABASE_URL, REDIS_URL,      servers to use instead of starting them
   CELERY_BROKER_URL
   POSTGRES_PORT, VALKEY_PORT    fixed ports for the servers that are started
@@ -45,11 +46,14 @@ def main() -> None:
                 sys.exit(1)
             if problem := stale_environment(project.folder):
                 terminal.step("dev", problem)
-            port = state.claim_port(project.port("PORT"), claims)
+            project.host = project.host_setting()
+            port = state.claim_port(project.port("PORT"), claims, project.host)
             if port != 8000 and project.port("PORT") is None:
                 terminal.step("dev", f"port 8000 is in use{state.describe_owner(8000)}; using port {port}")
             project.defaults["PORT"] = str(port)
-            state.write_private(project.state / "running", f"http://{state.HOST}:{port} (pid {os.getpid()})")
+            state.write_private(
+                project.state / "running", f"http://{project.host}:{port} (pid {os.getpid()})"
+            )
             asyncio.run(_run(Supervisor(project, terminal)))
     except (DevstackError, OSError) as error:  # OSError: for example a full disk or a read-only folder
         sys.exit(f"\nerror: {error}")

@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import socket
 import string
 import sys
 import time
@@ -53,6 +54,7 @@ class Project:
         self.migrate: str = table.get("migrate", "alembic upgrade head")
         self.seed = self.folder / table.get("seed", "app/seed.py")
         self.state = self.folder / ".dev"
+        self.host = state.HOST  # of the application; all other processes are for this machine only
         self.defaults = {"ENVIRONMENT": "development", "PYTHONUNBUFFERED": "1"}
 
     def settings(self) -> dict[str, str]:
@@ -84,6 +86,19 @@ class Project:
             )
         return int(text)
 
+    def host_setting(self) -> str:
+        """Return the address in HOST, by default 127.0.0.1. Raises DevstackError if it is invalid."""
+        text = self.settings().get("HOST", "").strip()
+        names = ("", "localhost", socket.gethostname())  # some shells set HOST to the name of the machine
+        if text in names:
+            return state.HOST
+        if not state.is_own_address(text):
+            raise DevstackError(
+                f"HOST must be {state.ANY_HOST} or another IPv4 address of this machine, not {text!r}"
+                " (environment or .env)."
+            )
+        return text
+
     def environment(self) -> dict[str, str]:
         """Return the environment for processes. Its PATH begins with the folder of the running Python."""
         values = self.defaults | self.settings()
@@ -91,18 +106,27 @@ class Project:
         values["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), values.get("PATH", os.defpath)])
         return values
 
-    def fill(self, text: str, *, complete: bool = False) -> str:
+    def fill(self, text: str, *, host: str = state.HOST, complete: bool = False) -> str:
         """Replace $NAMES by values of the environment. `complete`: return "" if one of them has no value."""
-        # HOST is always ours: some shells set it to the name of the machine.
-        values = self.environment() | {"HOST": state.HOST}
+        values = self.environment() | {"HOST": host}
         template = string.Template(text)
         if complete and not all(values.get(name) for name in template.get_identifiers()):
             return ""
         return template.safe_substitute(values)
 
-    def command(self, text: str) -> list[str]:
+    def host_of(self, config: ProcessConfig) -> str:
+        """Return the value of $HOST for a process: the first one is the application."""
+        return self.host if config is self.processes[0] else state.HOST
+
+    def page(self, config: ProcessConfig) -> str:
+        """Return the filled `page` of a process, or "" if it has none."""
+        host = self.host_of(config)
+        page = self.fill(config.page, host=host, complete=True)
+        return page if host in (state.HOST, state.ANY_HOST) else page.replace("//localhost:", f"//{host}:")
+
+    def command(self, text: str, host: str = state.HOST) -> list[str]:
         """Split and fill a command line. Raises DevstackError if its program does not exist."""
-        program, *arguments = [self.fill(part) for part in shlex.split(text)]
+        program, *arguments = [self.fill(part, host=host) for part in shlex.split(text)]
         found = shutil.which(program, path=self.environment()["PATH"])
         if not found:
             raise DevstackError(
@@ -120,9 +144,10 @@ class ProjectProcess(Service):
 
     def prepare(self) -> None:
         """Read the settings and reset the readiness. Raises DevstackError if the program does not exist."""
-        self.command = self.project.command(self.config.command)
+        host = self.project.host_of(self.config)
+        self.command = self.project.command(self.config.command, host)
         self.environment = self.project.environment()
-        self.ready = self.project.fill(self.config.ready, complete=True)
+        self.ready = self.project.fill(self.config.ready, host=host, complete=True)
         self.printed_ready = False
         self.started_at = time.monotonic()
 
@@ -158,7 +183,8 @@ def _find_folder(start: Path) -> Path:
 def _returns_200(url: str) -> bool:
     parts = urlsplit(url)
     try:
-        with closing(HTTPConnection(parts.netloc, timeout=5)) as connection:
+        host = state.HOST if parts.hostname == state.ANY_HOST else parts.hostname or ""
+        with closing(HTTPConnection(host, parts.port, timeout=5)) as connection:
             connection.request("GET", parts.path or "/")
             return connection.getresponse().status == 200
     except (OSError, HTTPException):

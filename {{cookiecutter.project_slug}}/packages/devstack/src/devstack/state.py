@@ -9,11 +9,13 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from .errors import DevstackError
 
 HOST = "127.0.0.1"
+ANY_HOST = "0.0.0.0"  # noqa: S104 (only if the settings say so)
 
 
 def create_folder(folder: Path) -> Path:
@@ -62,6 +64,17 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def is_own_address(text: str) -> bool:
+    """Whether the text is an IPv4 address that a server can listen on here."""
+    try:
+        with socket.socket() as test:
+            test.bind((str(IPv4Address(text)), 0))
+            test.listen()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def free_port() -> int:
     """Return a TCP port that is free now."""
     with socket.socket() as test:
@@ -83,20 +96,20 @@ def port_for(folder: Path, service: str, fixed: int | None = None) -> int:
     return free_port() if _is_in_use(port) else port
 
 
-def claim_port(wanted: int | None, claims: ExitStack) -> int:
+def claim_port(wanted: int | None, claims: ExitStack, host: str = HOST) -> int:
     """Return a port for the application: `wanted` (0: any free one), by default 8000 or the next free one.
 
     The claim is a lock that is held until `claims` is closed. Without it, two projects started in the same
     second could share a port (servers set SO_REUSEPORT), and each would get half of the other's requests.
     """
     if wanted:
-        if not _claim(wanted, claims):
+        if not _claim(wanted, claims, host):
             raise DevstackError(
                 f"PORT={wanted} is in use{describe_owner(wanted)}. Set another port, or 0 for any free one."
             )
         return wanted
     for port in range(8000, 8100) if wanted is None else iter(free_port, None):
-        if _claim(port, claims):
+        if _claim(port, claims, host):
             return port
     raise DevstackError("Ports 8000 to 8099 are all in use. Set PORT, or PORT=0 for any free port.")
 
@@ -115,24 +128,24 @@ def describe_owner(port: int) -> str:
     return ""
 
 
-def _is_in_use(port: int) -> bool:
+def _is_in_use(port: int, host: str = HOST) -> bool:
     # Try to connect first: except on Linux, binding succeeds beside a server on the wildcard address.
     with socket.socket() as client:
         client.settimeout(0.2)
-        if client.connect_ex((HOST, port)) == 0:
+        if client.connect_ex((host, port)) == 0:
             return True
     with socket.socket() as server:
         if sys.platform != "win32":  # on Windows this option would take the port from its owner
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore connections in TIME_WAIT
         try:
-            server.bind((HOST, port))
+            server.bind((host, port))
         except OSError:
             return True
     return False
 
 
-def _claim(port: int, claims: ExitStack) -> bool:
-    if _is_in_use(port):
+def _claim(port: int, claims: ExitStack, host: str) -> bool:
+    if _is_in_use(port, host):
         return False
     user = os.getuid() if sys.platform != "win32" else ""
     try:

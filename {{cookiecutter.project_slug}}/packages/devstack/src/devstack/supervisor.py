@@ -148,13 +148,12 @@ class Supervisor:
 
     def _print_summary(self, seconds: float) -> None:
         """Print the addresses for people, then the line for programs."""
-        pages = {config.name: config.page for config in self.project.processes}
-        lines = {name: self.project.fill(page, complete=True) for name, page in pages.items()}
+        lines = {config.name: self.project.page(config) for config in self.project.processes}
         lines |= {"folder": str(self.project.folder), "stop": "Ctrl-C"}
         width = max(len(name) for name in lines if lines[name])
         block = [f"    {name.ljust(width)}  {text}" for name, text in lines.items() if text]
         self.terminal.write("\n".join(["", f"  Ready in {seconds:.1f} s.", *block, ""]))
-        self.terminal.write(f"ready: http://{state.HOST}:{self.project.defaults['PORT']}")
+        self.terminal.write(f"ready: http://{self.project.host}:{self.project.defaults['PORT']}")
 
 
 def relevant_changes(config: ProcessConfig, changed: set[Path], folder: Path, *, ready: bool) -> list[str]:
