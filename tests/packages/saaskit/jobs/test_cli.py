@@ -18,11 +18,13 @@ main(load_settings(Settings))
 """
 
 
-def jobs(idle: JobSystem, *arguments: object, code: int = 0, columns: int = 160) -> str:
+def jobs(idle: JobSystem, *arguments: object, code: int = 0, columns: int | None = 160) -> str:
+    terminal = {"COLUMNS": str(columns)} if columns else {}
     done = subprocess.run(
         [sys.executable, "-c", CODE, *map(str, arguments)],
         cwd=ROOT,
-        env=idle.environment | {"COLUMNS": str(columns)},
+        env={name: value for name, value in idle.environment.items() if name != "COLUMNS"} | terminal,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
@@ -69,6 +71,15 @@ async def test_narrow_lists_cut_the_note_and_nothing_else(idle: JobSystem, colum
         assert line.split()[:4] == [job, "build_export", "dead", "0/8"]
         assert line.endswith("…") or columns == 60
         assert len(line) <= max(columns, 36 + 2 + 12 + 2 + 5 + 2 + 5)
+
+
+async def test_a_pipe_without_a_width_gets_lines_of_80_columns(idle: JobSystem):
+    job = await fail(idle, "the upstream did not respond in time " * 5)
+    heading, line = jobs(idle, columns=None).splitlines()
+    assert heading.split() == ["id", "kind", "state", "tries", "note"]
+    assert line.split()[:4] == [job, "build_export", "dead", "0/8"]
+    assert line.endswith("…")
+    assert len(line) == 80
 
 
 async def test_json_has_everything_but_arguments_and_tokens(idle: JobSystem):
