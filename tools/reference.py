@@ -61,7 +61,7 @@ def default(value: ast.expr | None) -> str:
     text = re.sub(r"^SecretStr\((.*)\)$", r"\1", text).strip("'\"")
     if re.fullmatch(r"\d+( \* \d+)+", text):
         text = str(math.prod(map(int, text.split(" * "))))
-    return {"": "none", "{}": "none", "True": "`true`", "False": "`false`"}.get(text, f"`{text}`")
+    return {"": "none", "{}": "none", "[]": "none", "True": "`true`", "False": "`false`"}.get(text, f"`{text}`")
 
 
 def make(folder: Path) -> Iterator[tuple[str, str]]:

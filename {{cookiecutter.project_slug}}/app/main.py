@@ -16,6 +16,7 @@ from saaskit.oauth import OAuthProviders
 from saaskit.ratelimit import RateLimiter
 from saaskit.web import (
     BodyTimeoutMiddleware,
+    CORSMiddleware,
     CSRFMiddleware,
     DocumentedFastAPI,
     ProblemMiddleware,
@@ -66,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with open_resources(settings) as state:
             yield state
 
+    frontends = settings.frontend_origins
     app = DocumentedFastAPI(
         title=settings.product_name,
         lifespan=lifespan,
@@ -80,10 +82,16 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(wrap_asgi_with_proxy_headers, trusted_hosts=settings.trusted_proxies),
             Middleware(RequestContextMiddleware),
             Middleware(SecurityHeadersMiddleware, https=settings.production),
+            *([Middleware(CORSMiddleware, origins=frontends)] if frontends else []),
             Middleware(ProblemMiddleware, error_page=error_page),
             Middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_size),
             Middleware(TrustedHostMiddleware, hosts=settings.allowed_hosts.split(",")),
-            Middleware(CSRFMiddleware, origin=settings.origin, on_refusal=audit.record_refusal),
+            Middleware(
+                CSRFMiddleware,
+                origin=settings.origin,
+                frontend_origins=frontends,
+                on_refusal=audit.record_refusal,
+            ),
             Middleware(BodyTimeoutMiddleware, seconds=settings.body_seconds),
         ],
     )

@@ -12,13 +12,13 @@ from httpx2 import AsyncClient, Response
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.accounts import audit
+from app.accounts import audit, rate_limits
 from app.accounts.models import Event
 from app.main import create_app
 from app.settings import Settings
 from app.state import State
 from tests.conftest import NewClient
-from tests.factories import use_up
+from tests.factories import PASSWORD, add_user, use_up
 
 ROOT = Path(__file__).parent.parent
 CROSS_SITE = {"sec-fetch-site": "cross-site"}
@@ -106,6 +106,32 @@ async def test_refusals_of_one_network_are_stored_up_to_a_limit(
     assert sum("request refused" in record.getMessage() for record in caplog.records) == 2
     await new_client().post("/api/users", headers=CROSS_SITE)
     assert await _count_refusals(db) == 2
+
+
+async def test_a_frontend_of_another_origin_signs_in_and_reads_errors(
+    settings: Settings, state: State, db: AsyncSession, new_client: NewClient
+):
+    user = await add_user(db, password=PASSWORD)
+    frontend = "http://localhost:3000"
+    changes = {"frontend_origins": [frontend], "public_url": "http://localhost:8000"}
+    client = new_client(app=create_app(settings.model_copy(update=changes)))
+    client.headers |= {"origin": frontend, "sec-fetch-site": "same-site"}
+    form = {"email": user.email, "password": PASSWORD}
+    responses = [await client.post("/api/session", json=form)]
+    responses.append(await client.patch("/api/me", json={"name": "Grace Hopper"}))
+    responses.append(await client.get("/api/me"))
+    assert responses[-1].json()["name"] == "Grace Hopper"
+    await use_up(state, rate_limits.NETWORK, client.ip, leave=1)  # the sign-in counts
+    responses.append(await client.post("/api/session", json=form))
+    assert [response.status_code for response in responses] == [204, 200, 200, 429]
+    assert {response.headers["access-control-allow-origin"] for response in responses} == {frontend}
+    assert "Retry-After" in responses[-1].headers["access-control-expose-headers"]
+
+    other = {"origin": "http://localhost:30001"}
+    refused = await client.patch("/api/me", json={"name": "Eve"}, headers=other)
+    assert_problem(refused, 403)
+    assert "access-control-allow-origin" not in refused.headers
+    assert (await client.get("/api/me")).json()["name"] == "Grace Hopper"
 
 
 async def test_another_host_is_400(settings: Settings, new_client: NewClient):

@@ -89,6 +89,8 @@ def test_complete_settings_start_production(environment: pytest.MonkeyPatch):
         ("PUBLIC_URL", "http://example.com", "must be the product's public URL"),
         ("PUBLIC_URL", "https://example.com/app", "must be the product's public URL"),
         ("PUBLIC_URL", "https://user@example.com", "must be the product's public URL"),
+        ("FRONTEND_ORIGINS", "http://app.example.com", "must start with https:// in production"),
+        ("FRONTEND_ORIGINS", "https://app.example.com,http://localhost:3000", "must start with https:// in production"),
         ("TRUSTED_PROXIES", "*", "do not trust every address"),
         ("TRUSTED_PROXIES", "0.0.0.0/0", "do not trust every address"),
         ("TRUSTED_PROXIES", "10.0.0.1, ::/0", "do not trust every address"),
@@ -202,6 +204,70 @@ def test_blanks_in_lists_are_removed(environment: pytest.MonkeyPatch):
     assert settings.allowed_hosts == "a.example.com,b.example.com"
     assert settings.trusted_proxies == "10.0.0.1,10.0.1.0/24"
     assert settings.encryption_keys == [SecretStr(KEY), SecretStr(KEY)]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("", []),
+        (" , ", []),
+        ("[]", []),
+        ("http://localhost:3000", ["http://localhost:3000"]),
+        (
+            "https://a.example.com, https://b.example.com:8443 ,",
+            ["https://a.example.com", "https://b.example.com:8443"],
+        ),
+        ('["http://[::1]:5173", "http://127.0.0.1"]', ["http://[::1]:5173", "http://127.0.0.1"]),
+    ],
+)
+def test_frontend_origins_are_comma_separated_or_json(environment: pytest.MonkeyPatch, value: str, expected: list[str]):
+    environment.setenv("ENVIRONMENT", "development")
+    assert load_settings(Settings).frontend_origins == []
+    environment.setenv("FRONTEND_ORIGINS", value)
+    assert load_settings(Settings).frontend_origins == expected
+
+
+EXACT = "list exact origins, as in `https://app.example.com`, without wildcards, paths or a slash at the end"
+AS_SENT = "write origins as browsers send them: in lower case, and without `:443` or `:80`"
+
+
+@pytest.mark.requirement("CSRF-4")
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("*", EXACT),
+        ("https://*.example.com", EXACT),
+        ("https://app.example.com,*", EXACT),
+        ("null", EXACT),
+        ("https://app.example.com/", EXACT),
+        ("https://app.example.com/login", EXACT),
+        ("https://app.example.com?a=b", EXACT),
+        ("https://app.example.com#top", EXACT),
+        ("https://ada:hunter2@app.example.com", EXACT),
+        ("ftp://app.example.com", EXACT),
+        ("file://", EXACT),
+        ("app.example.com", EXACT),
+        ("https://", EXACT),
+        ("https://app.example.com:", EXACT),
+        ("https://app.example.com:70000", EXACT),
+        ("https://app..example.com", EXACT),
+        ("https://bücher.example", EXACT),
+        ("https://a.example https://b.example", EXACT),
+        ("https://App.example.com", AS_SENT),
+        ("HTTPS://app.example.com", EXACT),
+        ("https://app.example.com:443", AS_SENT),
+        ("http://app.example.com:80", AS_SENT),
+        ('["https://app.example.com"', "is no valid JSON list"),
+    ],
+)
+def test_frontend_origins_are_exact(environment: pytest.MonkeyPatch, value: str, message: str):
+    environment.setenv("ENVIRONMENT", "development")
+    environment.setenv("FRONTEND_ORIGINS", value)
+    environment.setenv("PORT", "eighty")
+    found = problems()
+    assert f"FRONTEND_ORIGINS: {message}" in found
+    assert names(found) == ["PORT", "FRONTEND_ORIGINS"]
+    assert "hunter2" not in str(found)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from saaskit.web import (
     BodyTimeoutMiddleware,
     ClientInfo,
     Conditional,
+    CORSMiddleware,
     CSRFMiddleware,
     DocumentedFastAPI,
     LocalPath,
@@ -77,6 +78,7 @@ def create_app(settings: Settings, on_refusal: OnRefusal = ignore_refusal) -> Fa
             yield {"engine": engine}
         await engine.dispose()
 
+    frontends = settings.frontend_origins
     app = DocumentedFastAPI(
         title="Notes & more",
         lifespan=lifespan,
@@ -91,10 +93,16 @@ def create_app(settings: Settings, on_refusal: OnRefusal = ignore_refusal) -> Fa
             Middleware(wrap_asgi_with_proxy_headers, trusted_hosts=settings.trusted_proxies),
             Middleware(RequestContextMiddleware),
             Middleware(SecurityHeadersMiddleware, https=settings.production),
+            *([Middleware(CORSMiddleware, origins=frontends)] if frontends else []),
             Middleware(ProblemMiddleware, error_page=error_page),
             Middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_size),
             Middleware(TrustedHostMiddleware, hosts=settings.allowed_hosts.split(",")),
-            Middleware(CSRFMiddleware, origin=settings.origin, on_refusal=on_refusal),
+            Middleware(
+                CSRFMiddleware,
+                origin=settings.origin,
+                frontend_origins=frontends,
+                on_refusal=on_refusal,
+            ),
             Middleware(BodyTimeoutMiddleware, seconds=settings.body_seconds),
         ],
     )

@@ -5,6 +5,7 @@ writes for other terminals. `load_settings` reports all problems at once.
 """
 
 import difflib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,8 +49,38 @@ def _split_keys(value: object) -> object:
     return value
 
 
+_HOST = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]"
+_ORIGIN = re.compile(rf"https?://(?:{_HOST})(?::([1-9][0-9]{{0,4}}))?")
+
+
+def _split_origins(value: object) -> object:
+    """Accept a JSON list or a comma-separated one."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("is no valid JSON list") from None
+    return [origin.strip() for origin in value.split(",") if origin.strip()]
+
+
+def _check_origins(origins: list[str]) -> list[str]:
+    matches = [_ORIGIN.fullmatch(origin) for origin in origins]
+    if any(match is None or int(match[1] or 0) > 65535 for match in matches):
+        raise ValueError(
+            "list exact origins, as in `https://app.example.com`, "
+            "without wildcards, paths or a slash at the end"
+        )
+    default_port = re.compile("http:.*:80|https:.*:443")
+    if any(origin != origin.lower() or default_port.fullmatch(origin) for origin in origins):
+        raise ValueError("write origins as browsers send them: in lower case, and without `:443` or `:80`")
+    return origins
+
+
 Keys = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split_keys)]
 CommaSeparated = Annotated[str, BeforeValidator(lambda value: str(value).replace(" ", ""))]
+Origins = Annotated[list[str], NoDecode, BeforeValidator(_split_origins), AfterValidator(_check_origins)]
 HttpUrl = Annotated[str, url("http", "https"), AfterValidator(lambda value: value.rstrip("/"))]
 _REDIS = ("redis", "rediss", "valkey", "valkeys")
 
@@ -121,6 +152,8 @@ class Settings(BaseSettings):
     """Comma-separated host names that the API serves. `*` means any and is refused in production."""
     public_url: HttpUrl = ""
     """The URL at which users reach the product. Links, redirects and the CSRF check use it."""
+    frontend_origins: Origins = []
+    """Comma-separated origins of frontends that may call the API from a browser: `https://app.example.com`."""
     trusted_proxies: CommaSeparated = ""
     """Comma-separated addresses or networks of proxies whose `X-Forwarded-For` and `-Proto` are trusted."""
     signing_keys: Keys = [SecretStr(DEVELOPMENT_KEY)]
@@ -175,6 +208,8 @@ class Settings(BaseSettings):
             yield "ALLOWED_HOSTS: list the host names of the API, as in `api.example.com`"
         if not re.fullmatch(r"https://[^/?#@]+", self.public_url):
             yield "PUBLIC_URL: must be the product's public URL, as in `https://example.com`"
+        if any(origin.startswith("http://") for origin in self.frontend_origins):
+            yield "FRONTEND_ORIGINS: must start with https:// in production"
         if "*" in self.trusted_proxies or "/0" in self.trusted_proxies:
             yield "TRUSTED_PROXIES: list your proxies; do not trust every address"
         signing_keys = [key.get_secret_value() for key in self.signing_keys]

@@ -7,6 +7,7 @@ from saaskit.web.forms import json_or_form, json_or_form_body
 from saaskit.web.html import Templates, prefers_html
 from saaskit.web.middleware import (
     BodyTimeoutMiddleware,
+    CORSMiddleware,
     CSRFMiddleware,
     ProblemMiddleware,
     RequestContextMiddleware,
@@ -29,6 +30,7 @@ from saaskit.web.redirects import LocalPath
 __all__ = [
     "NOT_MODIFIED",
     "BodyTimeoutMiddleware",
+    "CORSMiddleware",
     "CSRFMiddleware",
     "ClientInfo",
     "Conditional",

@@ -4,11 +4,13 @@ import asyncio
 import re
 import secrets
 import time
+from collections.abc import Collection
 
 import structlog
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware import cors
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from saaskit import tracing
@@ -105,6 +107,31 @@ class SecurityHeadersMiddleware:
         return await self.app(scope, receive, send_with_headers)
 
 
+class CORSMiddleware(cors.CORSMiddleware):
+    """Let pages of these origins send requests with cookies and read the responses, errors too.
+
+    Put it before every middleware that responds itself. Requests of other origins get no CORS header at all;
+    Starlette's middleware of the same name sends them some.
+    """
+
+    def __init__(self, app: ASGIApp, *, origins: Collection[str]) -> None:
+        super().__init__(
+            app,
+            allow_origins=origins,
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=("If-Match", "If-None-Match", "Idempotency-Key", "Last-Event-ID", "X-Request-ID"),
+            allow_credentials=True,
+            expose_headers=("ETag", "Link", "Location", "Retry-After", "X-Request-ID"),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http" and Headers(scope=scope).get("origin") not in self.allow_origins:
+            # As without an `Origin`: the response gets `Vary: Origin` only.
+            return await self.simple_response(scope, receive, send, request_headers=Headers())
+        return await super().__call__(scope, receive, send)
+
+
 class ProblemMiddleware:
     """Respond to errors that no exception handler sees: bugs (500) and bodies over the limit (413).
 
@@ -192,8 +219,10 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 """Methods that change nothing and have no body (RFC 9110 §9.2.1)."""
 
 
-def is_same_origin(headers: Headers, origin: str) -> bool:
-    """Return whether an unsafe request with these headers comes from our own pages or from no page."""
+def is_trusted_origin(headers: Headers, origin: str, frontend_origins: Collection[str] = ()) -> bool:
+    """Return whether an unsafe request with these headers comes from our own pages, a frontend or no page."""
+    if headers.get("origin") in frontend_origins:
+        return True
     if site := headers.get("sec-fetch-site"):
         return site in ("same-origin", "none")
     if sent := headers.get("origin"):
@@ -204,23 +233,29 @@ def is_same_origin(headers: Headers, origin: str) -> bool:
 class CSRFMiddleware:
     """Protect against cross-site request forgery: refuse unsafe requests from other origins than `origin`.
 
+    Pages of `frontend_origins` may send them, too: browsers do not let a page choose its `Origin`.
     Browsers state where a request comes from. An unsafe request needs `Sec-Fetch-Site: same-origin` (or
     `none`, if the user typed the URL). From browsers that do not send it, or over plain HTTP, it needs our
     own `Origin`, and so does a WebSocket connection. A program that sends neither header may pass if it
     sends no cookies.
     """
 
-    def __init__(self, app: ASGIApp, *, origin: str, on_refusal: OnRefusal) -> None:
+    def __init__(
+        self, app: ASGIApp, *, origin: str, on_refusal: OnRefusal, frontend_origins: Collection[str] = ()
+    ) -> None:
         self.app, self.origin, self.on_refusal = app, origin, on_refusal
+        self.frontend_origins = frozenset(frontend_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] == "websocket" and Headers(scope=scope).get("origin", self.origin) != self.origin:
-            return await send({"type": "websocket.close", "code": 1008})
+        if scope["type"] == "websocket":
+            sent = Headers(scope=scope).get("origin", self.origin)
+            if sent != self.origin and sent not in self.frontend_origins:
+                return await send({"type": "websocket.close", "code": 1008})
         if (
             scope["type"] != "http"
             or scope["method"] in SAFE_METHODS
-            or is_same_origin(Headers(scope=scope), self.origin)
+            or is_trusted_origin(Headers(scope=scope), self.origin, self.frontend_origins)
         ):
             return await self.app(scope, receive, send)
         error = Forbidden("This request came from another site.", event="request.cross_site")
