@@ -1,12 +1,14 @@
 """Fixtures that generate projects from this checkout into temporary folders."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.template.browser import CHROMIUM
 from tools.bake import bake, copy_template
 
 Bake = Callable[..., CompletedProcess[str]]
@@ -78,3 +80,19 @@ def _project(name: str, example: str):
 
 whole = _project("whole", "yes")
 minimal = _project("minimal", "no")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A tab in a new browser profile."""
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()

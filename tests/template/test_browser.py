@@ -1,13 +1,6 @@
-"""A generated project under `dev`, in a real browser: signing in, and attacks from a page on another site.
+"""A generated project under `dev`, in a real browser: signing in, and attacks from a page on another site."""
 
-Requires Chromium or Chrome. CHROMIUM names one that is not on the PATH.
-"""
-
-import os
-import re
 import shutil
-import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -16,16 +9,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
-)
-pytestmark = [
-    pytest.mark.posix,
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine; set CHROMIUM to its path"),
-]
+from tests.template.browser import Site, needs_chromium
 
+pytestmark = [pytest.mark.posix, needs_chromium]
 EVIL = """<!doctype html><title>evil</title><iframe id="framed" src="{site}/docs"></iframe>
 <iframe id="sandboxed" sandbox="allow-scripts allow-forms" srcdoc="
 <form method=post action='{site}/api/session'><input name=email value=eve@example.com></form>
@@ -50,67 +38,12 @@ ATTACKS = """async (site) => {
 }"""
 
 
-class Site:
-    """A running `dev` and its output."""
-
-    def __init__(self, project: Path, log: Path) -> None:
-        self.log = log
-        hidden = ("VIRTUAL_ENV", "PYTEST_ADDOPTS", "ENVIRONMENT", "DATABASE_URL", "REDIS_URL")
-        environment = {name: value for name, value in os.environ.items() if name not in hidden}
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                ["uv", "run", "--quiet", "dev"],
-                cwd=project,
-                env=environment | {"PORT": "0"},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.url = self.printed(r"docs +(http://localhost:\d+)/docs", 120)
-        self.printed(r"identity \| (FOR DEVELOPMENT ONLY)", 60)
-
-    def printed(self, pattern: str, seconds: float = 10) -> str:
-        """Return the first group of the pattern, as soon as the output matches."""
-        deadline = time.monotonic() + seconds
-        while not (found := re.search(pattern, self.log.read_text(errors="replace"))):
-            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text(errors="replace")
-            time.sleep(0.05)
-        return found[1]
-
-    def statuses(self, request: str) -> list[str]:
-        """Return the statuses of this method and path in the log so far."""
-        method, path = request.split()
-        line = rf"method={method} path={path} status=(\d+)"
-        return re.findall(line, self.log.read_text(errors="replace"))
-
-    def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGINT)
-        assert self.process.wait(30) == 0
-
-
 @pytest.fixture(scope="module")
 def site(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("browser")
     site = Site(shutil.copytree(whole, folder / "acme"), folder / "log")
     yield site
     site.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A tab in a new browser profile."""
-    context = browser.new_context()
-    yield context.new_page()
-    context.close()
 
 
 def sign_in(page: Page, site: Site) -> None:

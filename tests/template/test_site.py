@@ -10,12 +10,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.template.test_browser import CHROMIUM
+from tests.template.browser import needs_chromium
 from tools.bake import ROOT
-
-needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine; set CHROMIUM to its path")
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +44,14 @@ def url(site: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def tab(url: str) -> Iterator[Page]:
+def tab(url: str, browser: Browser) -> Iterator[Page]:
     """A tab. Requests to other hosts fail the test."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"])
-        page = browser.new_page(color_scheme="light")
-        requests: list[str] = []
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(url)
-        yield page
-        browser.close()
+    page = browser.new_page(color_scheme="light")
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(url)
+    yield page
+    page.close()
     assert not [request_url for request_url in requests if not request_url.startswith((url, "data:", "blob:"))]
 
 
