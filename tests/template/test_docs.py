@@ -4,6 +4,7 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -94,6 +95,17 @@ def test_every_file_and_test_that_is_named_exists():
 
 SHOWN = ("# app/routers/products.py", 'router = APIRouter(tags=["products"])', "with queries() as sent:")
 """First lines of the only Python that is neither included nor executed: hand-wired FastAPI, and a fragment."""
+
+
+SAMPLE = re.compile(r"^( *)ALLOWED_HOSTS=(\S+)\n(?:.*\n)?\1PUBLIC_URL=(\S+)$", re.MULTILINE)
+
+
+def test_samples_of_settings_accept_requests_to_the_public_url():
+    pages = [*DOCS.rglob("*.md"), PROJECT / ".env.example"]
+    samples = [sample for page in pages for sample in SAMPLE.findall(page.read_text(encoding="utf-8"))]
+    assert len(samples) >= 4
+    for _, hosts, public_url in samples:
+        assert urlsplit(public_url).hostname in hosts.split(",")
 
 
 def test_python_is_included_from_tested_code_or_executed():
